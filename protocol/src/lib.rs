@@ -1,0 +1,35 @@
+//! The rules of cordee: what is hashed, what is proven, what is asked, and how a local log becomes a database with a
+//! trusted root.
+//!
+//! # The one rule
+//! Decisions are pure. This crate has no clock, no task, no socket and no file; who uses it brings them through small
+//! traits: [`sync::Resolver`] (the network), [`sync::Database`] (the disk), [`sync::runtime::Runtime`] (time and cores).
+//!
+//! # Map
+//! ```text
+//!   digest codec        SHA-256; bytes in and out, bounded
+//!   mmr                 the Merkle Mountain Range: positions, proofs, growing
+//!   log                 encoded operations with their nodes; the Journal contract
+//!   db                  what the operations mean: keys, batches, the inactivity floor
+//!   wire                the messages between nodes; the protocol's document
+//!   sync                plan, verify, engine, serve
+//! ```
+//! A module uses those above it (two exceptions: `log` names [`sync::Target`] in what it marks, `wire` frames what
+//! `sync` serves). `F`, `E`, `W` and `P` numbers are those of the project's specification of formats, engine and peers.
+
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod digest;
+pub mod log;
+pub mod mmr;
+pub mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod wire;
+
+pub use digest::Digest;
+pub use log::{Journal, Operations};
+pub use mmr::{Elements, Location, Position, Proof};
+pub use sync::{FetchResult, Resolver, Target};
+pub use wire::{Request, Response};

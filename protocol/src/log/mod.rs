@@ -1,0 +1,15 @@
+//! The log: encoded operations back to back, and the nodes of the tree over them.
+//!
+//! # Picture
+//! ```text
+//!   locations   0 ......... start ............... size
+//!   operations  (pruned)    | d2.. | d1.. | d3.. |        Operations: one Bytes and where each ends
+//!   nodes       pinned at start | pos(start) .. pos(size)
+//! ```
+//! No operation type is known here: [`journal`] stores bytes and digests, [`authenticated`] hashes and proves.
+
+pub mod journal;
+pub mod operations;
+
+pub use journal::{Journal, Mark, MemoryJournal};
+pub use operations::Operations;
