@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod db;
 pub mod digest;
 pub mod log;
 pub mod mmr;

@@ -8,8 +8,10 @@
 //! ```
 //! No operation type is known here: [`journal`] stores bytes and digests, [`authenticated`] hashes and proves.
 
+pub mod authenticated;
 pub mod journal;
 pub mod operations;
 
+pub use authenticated::Log;
 pub use journal::{Journal, Mark, MemoryJournal};
 pub use operations::Operations;

@@ -25,6 +25,8 @@ pub mod hash;
 pub mod nodes;
 pub mod position;
 pub mod proof;
+#[cfg(test)]
+mod reference;
 pub mod shape;
 pub mod tree;
 

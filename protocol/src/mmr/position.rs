@@ -29,11 +29,6 @@ impl Location {
         self.0
     }
 
-    /// The plain number, for slices that are known to be in memory.
-    pub(crate) fn index(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-
     /// `self + n`, unless that passes 2^62.
     pub const fn checked_add(self, n: u64) -> Option<Self> {
         match self.0.checked_add(n) {

@@ -1,0 +1,7 @@
+//! Keyed databases whose keys can be updated and deleted (FORMAT F3.1, F4.3 to F4.5).
+//!
+//! A key is active while its newest operation is an update. Below the inactivity floor nothing is active, so a copy
+//! needs the log from the floor on only. Every commit moves a few old active updates to the end and raises the floor.
+
+pub mod operation;
+pub mod unordered;

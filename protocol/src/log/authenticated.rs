@@ -1,0 +1,191 @@
+//! A journal that hashes what is appended: the log of a database (FORMAT F4.1, F4.10, F4.11).
+
+use super::journal::{Journal, Mark};
+use super::operations::Operations;
+use crate::digest::Digest;
+use crate::mmr::nodes::peaks_at;
+use crate::mmr::proof::{self, Proof, prove};
+use crate::mmr::{Elements, Frontier, Location};
+use bytes::Bytes;
+use std::ops::Range;
+
+/// How many bytes of operations are read at once when many are looked at.
+const SCAN_BYTES: usize = 256 << 10;
+
+/// Why a log refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error<E: std::error::Error + 'static> {
+    /// The journal failed; drop it and open it again.
+    #[error("the journal of the log")]
+    Journal(#[source] E),
+    /// What is asked for is not held, or does not exist.
+    #[error("locations {asked:?} are asked for, {held:?} are held")]
+    NotHeld {
+        /// What was asked for.
+        asked: Range<Location>,
+        /// What is held.
+        held: Range<Location>,
+    },
+    /// Nodes that the journal must hold are missing.
+    #[error("nodes of the log at size {0} are missing")]
+    MissingNodes(Location),
+    /// More than 2^62 operations, or 4 GiB in one append.
+    #[error("the log is full, or one append is too large")]
+    Full,
+}
+
+impl<E: std::error::Error + 'static> From<E> for Error<E> {
+    fn from(error: E) -> Self {
+        Self::Journal(error)
+    }
+}
+
+/// A journal with the growing edge of its tree.
+#[derive(Debug)]
+pub struct Log<J> {
+    journal: J,
+    frontier: Frontier,
+}
+
+impl<J: Journal> Log<J> {
+    /// Continue where `journal` ends.
+    ///
+    /// # Errors
+    /// [`Error::MissingNodes`] if the journal has no pinned nodes for its start.
+    pub fn open(journal: J) -> Result<Self, Error<J::Error>> {
+        let size = journal.bounds().end;
+        let frontier = peaks_at(&journal, size)?.and_then(|peaks| Frontier::new(size, peaks));
+        Ok(Self { frontier: frontier.ok_or(Error::MissingNodes(size))?, journal })
+    }
+
+    /// The journal, for reading.
+    pub fn journal(&self) -> &J {
+        &self.journal
+    }
+
+    /// Root over all operations.
+    pub fn root(&self) -> Digest {
+        self.frontier.root()
+    }
+
+    /// The locations held.
+    pub fn bounds(&self) -> Range<Location> {
+        self.journal.bounds()
+    }
+
+    /// One past the newest operation.
+    pub fn size(&self) -> Location {
+        self.frontier.size()
+    }
+
+    /// Append operations: two hashes each.
+    ///
+    /// # Errors
+    /// [`Error::Full`]; [`Error::Journal`], after which the log must be opened again.
+    pub fn append(&mut self, operations: &Operations) -> Result<(), Error<J::Error>> {
+        let nodes = self.frontier.append(operations).ok_or(Error::Full)?;
+        Ok(self.journal.append(operations, &nodes)?)
+    }
+
+    /// Make everything durable and mark it as a whole database with this floor.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub fn commit(&mut self, floor: Option<Location>) -> Result<(), Error<J::Error>> {
+        Ok(self.journal.commit(Mark::Complete { root: self.root(), floor })?)
+    }
+
+    /// The operation at `at`.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`], [`Error::Journal`].
+    pub fn operation(&self, at: Location) -> Result<Bytes, Error<J::Error>> {
+        let range = self.held(at..at.saturating_add(1))?;
+        Ok(self.journal.read(range, 0)?.bytes().clone())
+    }
+
+    /// Look at the operations of `range` in order, until `each` says no.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`], [`Error::Journal`], and what `each` fails with.
+    pub fn scan<F>(&self, range: Range<Location>, mut each: impl FnMut(Location, &[u8]) -> Result<bool, F>) -> Result<(), F>
+    where
+        F: From<Error<J::Error>>,
+    {
+        let mut rest = self.held(range)?;
+        while rest.start < rest.end {
+            let operations = self.journal.read(rest.clone(), SCAN_BYTES).map_err(Error::Journal)?;
+            for operation in operations.iter() {
+                if !each(rest.start, operation)? {
+                    return Ok(());
+                }
+                rest.start = rest.start.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Prove `start..min(size, start + max_ops)` at an earlier `size`, and read these operations (F4.10).
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] if `size` is above the log's, `start` not below `size` or pruned, or `max_ops` is 0.
+    pub fn historical_proof(
+        &self,
+        size: Location,
+        start: Location,
+        max_ops: u64,
+    ) -> Result<(Proof, Operations), Error<J::Error>> {
+        let asked = start..start.saturating_add(max_ops).min(size);
+        if size > self.size() || asked.start >= asked.end {
+            return Err(Error::NotHeld { asked: start..size, held: self.bounds() });
+        }
+        let range = self.held(asked)?;
+        let proof = prove(&self.journal, size, range.clone()).map_err(|error| match error {
+            proof::Error::Nodes(source) => Error::Journal(source),
+            proof::Error::Pruned(_) | proof::Error::Range { .. } => Error::MissingNodes(size),
+        })?;
+        let operations = self.journal.read(range.clone(), usize::MAX)?;
+        debug_assert_eq!(operations.len() as u64, range.end.since(range.start));
+        Ok((proof, operations))
+    }
+
+    /// The pinned nodes at `at` (F1.9, F4.10).
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] outside the bounds; [`Error::Journal`].
+    pub fn pinned_nodes_at(&self, at: Location) -> Result<Vec<Digest>, Error<J::Error>> {
+        let range = self.held(at..at)?;
+        peaks_at(&self.journal, range.start)?.ok_or(Error::MissingNodes(at))
+    }
+
+    /// Go back to `size` operations, inside the bounds.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] outside the bounds; [`Error::Journal`].
+    pub fn rewind(&mut self, size: Location) -> Result<(), Error<J::Error>> {
+        self.held(size..size)?;
+        let peaks = peaks_at(&self.journal, size)?.ok_or(Error::MissingNodes(size))?;
+        self.journal.rewind(size)?;
+        self.frontier = Frontier::new(size, peaks).ok_or(Error::MissingNodes(size))?;
+        Ok(())
+    }
+
+    /// Drop operations below `start`, inside the bounds; to or below the boundary is a no-op (F1.12).
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] above the size; [`Error::Journal`].
+    pub fn prune(&mut self, start: Location) -> Result<(), Error<J::Error>> {
+        if start <= self.bounds().start {
+            return Ok(());
+        }
+        self.held(start..start)?;
+        Ok(self.journal.prune(start)?)
+    }
+
+    fn held(&self, asked: Range<Location>) -> Result<Range<Location>, Error<J::Error>> {
+        let held = self.bounds();
+        let inside = held.start <= asked.start && asked.start <= asked.end && asked.end <= held.end;
+        if inside { Ok(asked) } else { Err(Error::NotHeld { asked, held }) }
+    }
+}
