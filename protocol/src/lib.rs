@@ -32,5 +32,5 @@ pub mod wire;
 pub use digest::Digest;
 pub use log::{Journal, Operations};
 pub use mmr::{Elements, Location, Position, Proof};
-pub use sync::{FetchResult, Resolver, Target};
+pub use sync::{Database, Engine, FetchResult, Resolver, Target};
 pub use wire::{Request, Response};

@@ -40,8 +40,7 @@ fn empty() -> Db {
 
 #[test]
 fn every_value_of_the_reference_is_reproduced() {
-    let vectors: Value =
-        serde_json::from_str(include_str!("vectors/any_unordered_variable.json")).unwrap();
+    let vectors: Value = serde_json::from_str(include_str!("vectors/any_unordered_variable.json")).unwrap();
     let script = vectors["script"].as_array().unwrap();
     let mut compared = 0;
 
@@ -59,7 +58,9 @@ fn every_value_of_the_reference_is_reproduced() {
                     other => panic!("{other} inside a batch"),
                 };
             }
-            let metadata = Some(&script[last as usize]["metadata"]).filter(|m| !m.is_null()).map(bytes);
+            let metadata = Some(&script[last as usize]["metadata"])
+                .filter(|m| !m.is_null())
+                .map(bytes);
             db.apply(&batch, metadata.as_deref()).unwrap();
             next = last as usize + 1;
         }
@@ -89,8 +90,14 @@ fn every_value_of_the_reference_is_reproduced() {
         let pinned = db.log().pinned_nodes_at(start).unwrap();
         assert_eq!(proof.digests, digests(&row["proof"]["digests"]));
         assert_eq!(proof.to_vec(), bytes(&row["proof"]["encoded"]));
-        assert_eq!(Proof::from_slice(&bytes(&row["proof"]["encoded"])), Ok(proof.clone()));
-        assert_eq!(operations.iter().map(hex::encode).collect::<Vec<_>>(), texts(&row["ops"]));
+        assert_eq!(
+            Proof::from_slice(&bytes(&row["proof"]["encoded"])),
+            Ok(proof.clone())
+        );
+        assert_eq!(
+            operations.iter().map(hex::encode).collect::<Vec<_>>(),
+            texts(&row["ops"])
+        );
         assert_eq!(pinned, digests(&row["pinned_nodes"]["digests"]));
         let root = digest(&row["root"]);
         assert!(proof::verify(&proof, start, &operations, Some(&pinned), &root).is_ok());
@@ -98,11 +105,23 @@ fn every_value_of_the_reference_is_reproduced() {
         compared += 3 + operations.len() + pinned.len();
     }
     assert!(compared > 1000);
+    report(compared);
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "how much was compared is for whoever runs the test to see"
+)]
+fn report(compared: usize) {
     println!("{compared} values of any_unordered_variable.json are equal");
 }
 
 fn texts(list: &Value) -> Vec<String> {
-    list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|text| text.as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// The key `k_i` and the value `val(v)` of F4.12.
@@ -119,15 +138,30 @@ fn the_worked_example_gives_its_roots() {
     // F4.12: writes (key, value or delete), metadata, floor, first bytes of the root.
     type Row = (&'static [(u64, Option<u64>)], Option<u64>, u64, &'static str);
     let rows: [Row; 9] = [
-        (&[(1, Some(10)), (2, Some(20)), (3, Some(30))], None, 2, "5ff51a09a377fa8d"),
+        (
+            &[(1, Some(10)), (2, Some(20)), (3, Some(30))],
+            None,
+            2,
+            "5ff51a09a377fa8d",
+        ),
         (&[(2, Some(21))], Some(5), 4, "8e0013601b080c89"),
         (&[(1, None), (4, Some(40))], None, 9, "f5757dd563eb5946"),
         (&[], None, 12, "608bc4d609a4d42d"),
         (&[(9, None)], None, 13, "966f2a0d290d63af"),
-        (&[(2, None), (3, None), (4, None)], Some(7), 22, "3c52d203de7cb88e"),
+        (
+            &[(2, None), (3, None), (4, None)],
+            Some(7),
+            22,
+            "3c52d203de7cb88e",
+        ),
         (&[], None, 23, "b5f93760ec93eae1"),
         (&[(2, Some(1)), (3, Some(2))], None, 25, "c00997fce8f93d72"),
-        (&[(2, None), (2, Some(5)), (3, Some(6)), (3, None)], None, 30, "33d4b3a357c69ded"),
+        (
+            &[(2, None), (2, Some(5)), (3, Some(6)), (3, None)],
+            None,
+            30,
+            "33d4b3a357c69ded",
+        ),
     ];
     let mut db = empty();
     assert!(db.root().to_string().starts_with("e24bf56ac8c9cd13"));
@@ -144,7 +178,13 @@ fn the_worked_example_gives_its_roots() {
         assert!(db.root().to_string().starts_with(root), "{writes:?}");
     }
     let last = db.log().operation(location(31)).unwrap();
-    assert_eq!(Operation::read(&last), Ok(Operation::Commit { metadata: None, floor: location(30) }));
+    assert_eq!(
+        Operation::read(&last),
+        Ok(Operation::Commit {
+            metadata: None,
+            floor: location(30)
+        })
+    );
 }
 
 #[test]
@@ -172,7 +212,9 @@ fn random_histories_agree_with_a_plain_map() {
             commits.push((db.log().size(), db.root(), db.floor(), model.clone()));
             match random.random_range(0..10) {
                 // Pruned anywhere up to the floor, reopened, taken back: the answers stay.
-                0 => db.prune(location(random.random_range(0..=db.floor().get()))).unwrap(),
+                0 => db
+                    .prune(location(random.random_range(0..=db.floor().get())))
+                    .unwrap(),
                 1 => db = Unordered::open(db.log().journal().clone()).unwrap(),
                 2 => {
                     let (size, root, floor, earlier) = commits[random.random_range(0..commits.len())].clone();
@@ -188,7 +230,11 @@ fn random_histories_agree_with_a_plain_map() {
             assert_eq!(db.active(), model.len(), "seed {seed} step {step}");
             for i in 0..40 {
                 let value = db.value(&k(i)).unwrap();
-                assert_eq!(value.as_deref(), model.get(&k(i)).map(Vec::as_slice), "seed {seed} step {step} key {i}");
+                assert_eq!(
+                    value.as_deref(),
+                    model.get(&k(i)).map(Vec::as_slice),
+                    "seed {seed} step {step} key {i}"
+                );
             }
         }
     }
@@ -205,7 +251,10 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
     let mut large = Batch::new();
     large.put(k(2), vec![0; MAX_VALUE + 1]);
     assert!(matches!(db.apply(&large, None), Err(Error::TooLarge(size)) if size == MAX_VALUE + 1));
-    assert!(matches!(db.apply(&Batch::new(), Some(&vec![0; MAX_VALUE + 1])), Err(Error::TooLarge(_))));
+    assert!(matches!(
+        db.apply(&Batch::new(), Some(&vec![0; MAX_VALUE + 1])),
+        Err(Error::TooLarge(_))
+    ));
     // F4.10, F4.11
     assert!(matches!(db.prune(location(3)), Err(Error::Refused(_))));
     for (case, size) in [("nothing", 0), ("behind an update", 2), ("beyond the end", 9)] {
@@ -213,10 +262,16 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
     }
     for (size, start, max) in [(9, 0, 1), (3, 3, 1), (3, 0, 0)] {
         let refused = db.log().historical_proof(location(size), location(start), max);
-        assert!(matches!(refused, Err(authenticated::Error::NotHeld { .. })), "{size} {start} {max}");
+        assert!(
+            matches!(refused, Err(authenticated::Error::NotHeld { .. })),
+            "{size} {start} {max}"
+        );
     }
     assert_eq!(before, (db.root(), db.log().bounds()));
     // The addition saturates.
-    let (_, operations) = db.log().historical_proof(location(3), location(1), u64::MAX).unwrap();
+    let (_, operations) = db
+        .log()
+        .historical_proof(location(3), location(1), u64::MAX)
+        .unwrap();
     assert_eq!(operations.len(), 2);
 }

@@ -33,7 +33,9 @@ pub struct MemoryIndex {
 impl MemoryIndex {
     /// An index with room for `keys` keys, so that filling it does not copy it again and again.
     pub fn with_capacity(keys: usize) -> Self {
-        Self { locations: HashMap::with_capacity(keys) }
+        Self {
+            locations: HashMap::with_capacity(keys),
+        }
     }
 }
 

@@ -56,7 +56,10 @@ impl<J: Journal> Log<J> {
     pub fn open(journal: J) -> Result<Self, Error<J::Error>> {
         let size = journal.bounds().end;
         let frontier = peaks_at(&journal, size)?.and_then(|peaks| Frontier::new(size, peaks));
-        Ok(Self { frontier: frontier.ok_or(Error::MissingNodes(size))?, journal })
+        Ok(Self {
+            frontier: frontier.ok_or(Error::MissingNodes(size))?,
+            journal,
+        })
     }
 
     /// The journal, for reading.
@@ -93,7 +96,10 @@ impl<J: Journal> Log<J> {
     /// # Errors
     /// The journal's.
     pub fn commit(&mut self, floor: Option<Location>) -> Result<(), Error<J::Error>> {
-        Ok(self.journal.commit(Mark::Complete { root: self.root(), floor })?)
+        Ok(self.journal.commit(Mark::Complete {
+            root: self.root(),
+            floor,
+        })?)
     }
 
     /// The operation at `at`.
@@ -109,13 +115,20 @@ impl<J: Journal> Log<J> {
     ///
     /// # Errors
     /// [`Error::NotHeld`], [`Error::Journal`], and what `each` fails with.
-    pub fn scan<F>(&self, range: Range<Location>, mut each: impl FnMut(Location, &[u8]) -> Result<bool, F>) -> Result<(), F>
+    pub fn scan<F>(
+        &self,
+        range: Range<Location>,
+        mut each: impl FnMut(Location, &[u8]) -> Result<bool, F>,
+    ) -> Result<(), F>
     where
         F: From<Error<J::Error>>,
     {
         let mut rest = self.held(range)?;
         while rest.start < rest.end {
-            let operations = self.journal.read(rest.clone(), SCAN_BYTES).map_err(Error::Journal)?;
+            let operations = self
+                .journal
+                .read(rest.clone(), SCAN_BYTES)
+                .map_err(Error::Journal)?;
             for operation in operations.iter() {
                 if !each(rest.start, operation)? {
                     return Ok(());
@@ -138,7 +151,10 @@ impl<J: Journal> Log<J> {
     ) -> Result<(Proof, Operations), Error<J::Error>> {
         let asked = start..start.saturating_add(max_ops).min(size);
         if size > self.size() || asked.start >= asked.end {
-            return Err(Error::NotHeld { asked: start..size, held: self.bounds() });
+            return Err(Error::NotHeld {
+                asked: start..size,
+                held: self.bounds(),
+            });
         }
         let range = self.held(asked)?;
         let proof = prove(&self.journal, size, range.clone()).map_err(|error| match error {
@@ -186,6 +202,10 @@ impl<J: Journal> Log<J> {
     fn held(&self, asked: Range<Location>) -> Result<Range<Location>, Error<J::Error>> {
         let held = self.bounds();
         let inside = held.start <= asked.start && asked.start <= asked.end && asked.end <= held.end;
-        if inside { Ok(asked) } else { Err(Error::NotHeld { asked, held }) }
+        if inside {
+            Ok(asked)
+        } else {
+            Err(Error::NotHeld { asked, held })
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! FORMAT F1.2 to F1.9 once more, word by word: recursive, slow, on plain numbers, and sharing nothing but SHA-256 with
-//! the code that is compared to it.
+//! FORMAT F1.2 to F1.9 once more, word by word: recursive, slow, on plain numbers, and sharing nothing but
+//! SHA-256 with the code that is compared to it.
 
 use crate::digest::Digest;
 use std::collections::BTreeMap;
@@ -99,7 +99,11 @@ pub(super) fn prove(at: &impl Fn(u64) -> Digest, n: u64, a: u64, b: u64) -> Vec<
         }
     }
     let digest = |peak: &Tree| at(peak.position());
-    let before: Vec<_> = peaks(n).iter().filter(|peak| peak.end() <= a).map(digest).collect();
+    let before: Vec<_> = peaks(n)
+        .iter()
+        .filter(|peak| peak.end() <= a)
+        .map(digest)
+        .collect();
     let mut digests: Vec<_> = fold(&before).into_iter().collect();
     digests.extend(peaks(n).iter().filter(|peak| peak.first >= b).map(digest));
     for peak in peaks(n) {

@@ -27,12 +27,21 @@
 //! # Elsewhere
 //! Which target to believe: `node::trust`. Which peer to ask, and what a verdict does to it: `resolver_p2p::policy`.
 
+pub mod database;
+pub mod engine;
+pub mod error;
+pub mod gaps;
+pub mod plan;
+pub mod requests;
 pub mod resolver;
 pub mod runtime;
 pub mod serve;
 pub mod target;
 pub mod verify;
 
+pub use database::Database;
+pub use engine::Engine;
+pub use error::Error;
 pub use resolver::{FetchResult, Resolver};
 pub use target::Target;
 pub use verify::{Fault, Verified};

@@ -1,11 +1,9 @@
 //! The only way from an answer to something that may be stored.
 
-use super::target::Target;
 use crate::digest::Digest;
 use crate::log::Operations;
 use crate::mmr::position::nodes_between;
-use crate::mmr::shape::peak_count;
-use crate::mmr::{Elements, Frontier, Invalid, Location, proof};
+use crate::mmr::{Elements, Invalid, Location, proof};
 use crate::wire::{Request, Response};
 use std::ops::Range;
 
@@ -70,24 +68,6 @@ impl Pinned {
     pub fn digests(&self) -> &[Digest] {
         &self.digests
     }
-
-    /// Nothing has no peaks.
-    pub fn none() -> Self {
-        Self {
-            at: Location::ZERO,
-            digests: Vec::new(),
-        }
-    }
-
-    /// The peaks at `later`, computed from the nodes of operations proven in between.
-    pub(crate) fn known(at: Location, digests: Vec<Digest>) -> Option<Self> {
-        (digests.len() == peak_count(at)).then_some(Self { at, digests })
-    }
-
-    /// The growing edge at this location.
-    pub fn frontier(&self) -> Option<Frontier> {
-        Frontier::new(self.at, self.digests.clone())
-    }
 }
 
 /// What was wrong with an answer. It costs the peer; the request is asked again elsewhere.
@@ -133,9 +113,4 @@ pub fn verify(
         },
         pinned,
     ))
-}
-
-/// Whether `root` is the target's (W21.1).
-pub(crate) fn is_root_of(frontier: &Frontier, target: &Target) -> bool {
-    frontier.size() == target.end() && frontier.root() == *target.root()
 }

@@ -39,7 +39,11 @@ impl<'a> Operation<'a> {
             DELETE => Self::Delete(reader.array()?),
             UPDATE => Self::Update(reader.array()?, reader.bytes(MAX_VALUE)?),
             COMMIT => Self::Commit {
-                metadata: if reader.flag()? { Some(reader.bytes(MAX_VALUE)?) } else { None },
+                metadata: if reader.flag()? {
+                    Some(reader.bytes(MAX_VALUE)?)
+                } else {
+                    None
+                },
                 floor: Location::decode(&mut reader)?,
             },
             _ => return Err(Error::Invalid("an unknown operation tag")),
@@ -84,12 +88,36 @@ mod tests {
         let key = "ab".repeat(32);
         let long = [7; 300];
         for (operation, hex) in [
-            (Operation::Update([0xab; 32], &[1, 2, 3]), format!("d2{key}03010203")),
-            (Operation::Update([0xab; 32], &long), format!("d2{key}ac02{}", "07".repeat(300))),
+            (
+                Operation::Update([0xab; 32], &[1, 2, 3]),
+                format!("d2{key}03010203"),
+            ),
+            (
+                Operation::Update([0xab; 32], &long),
+                format!("d2{key}ac02{}", "07".repeat(300)),
+            ),
             (Operation::Delete([0xab; 32]), format!("d1{key}")),
-            (Operation::Commit { metadata: None, floor }, "d300ac02".into()),
-            (Operation::Commit { metadata: Some(&[1, 2, 3]), floor }, "d30103010203ac02".into()),
-            (Operation::Commit { metadata: None, floor: Location::ZERO }, "d30000".into()),
+            (
+                Operation::Commit {
+                    metadata: None,
+                    floor,
+                },
+                "d300ac02".into(),
+            ),
+            (
+                Operation::Commit {
+                    metadata: Some(&[1, 2, 3]),
+                    floor,
+                },
+                "d30103010203ac02".into(),
+            ),
+            (
+                Operation::Commit {
+                    metadata: None,
+                    floor: Location::ZERO,
+                },
+                "d30000".into(),
+            ),
         ] {
             assert_eq!(hex::encode(operation.to_vec()), hex);
             assert_eq!(Operation::read(&hex::decode(hex).unwrap()), Ok(operation));

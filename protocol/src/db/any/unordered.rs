@@ -90,7 +90,10 @@ impl State for Keys<MemoryIndex> {
     fn new(operations: u64) -> Self {
         // Most operations above a floor are active updates. A size from outside reserves no more than 10 M keys.
         let keys = usize::try_from(operations.min(10_000_000)).unwrap_or(0);
-        Self { index: MemoryIndex::with_capacity(keys), floor: Location::ZERO }
+        Self {
+            index: MemoryIndex::with_capacity(keys),
+            floor: Location::ZERO,
+        }
     }
 
     fn replay(&mut self, at: Location, operation: &[u8]) -> Result<Replayed, Malformed> {
@@ -143,11 +146,18 @@ impl<J: Journal> Unordered<J> {
                 Ok(Self { log, keys })
             }
             None => {
-                let first = Operation::Commit { metadata: None, floor: Location::ZERO }.to_vec();
+                let first = Operation::Commit {
+                    metadata: None,
+                    floor: Location::ZERO,
+                }
+                .to_vec();
                 let operations = Operations::collect([first]).ok_or(authenticated::Error::Full)?;
                 log.append(&operations)?;
                 log.commit(Some(Location::ZERO))?;
-                Ok(Self { log, keys: Keys::new(0) })
+                Ok(Self {
+                    log,
+                    keys: Keys::new(0),
+                })
             }
         }
     }
@@ -190,11 +200,17 @@ impl<J: Journal, I: Index> Unordered<J, I> {
     /// # Errors
     /// [`Error::Log`]; [`Error::Malformed`] if the log is damaged.
     pub fn value(&self, key: &Key) -> Outcome<Option<Bytes>, J> {
-        let Some(at) = self.keys.index.get(key) else { return Ok(None) };
+        let Some(at) = self.keys.index.get(key) else {
+            return Ok(None);
+        };
         let operation = self.log.operation(at)?;
         match Operation::read(&operation).map_err(|source| Malformed { at, source })? {
             Operation::Update(found, value) if found == *key => Ok(Some(operation.slice_ref(value))),
-            _ => Err(Malformed { at, source: crate::codec::Error::Invalid("not the update of its key") }.into()),
+            _ => Err(Malformed {
+                at,
+                source: crate::codec::Error::Invalid("not the update of its key"),
+            }
+            .into()),
         }
     }
 
@@ -203,7 +219,12 @@ impl<J: Journal, I: Index> Unordered<J, I> {
     /// # Errors
     /// [`Error::TooLarge`], and then nothing has changed; else [`Error::Log`], and the database must be opened again.
     pub fn apply(&mut self, batch: &Batch, metadata: Option<&[u8]>) -> Outcome<(), J> {
-        let sizes = batch.writes.values().flatten().map(Bytes::len).chain(metadata.map(<[u8]>::len));
+        let sizes = batch
+            .writes
+            .values()
+            .flatten()
+            .map(Bytes::len)
+            .chain(metadata.map(<[u8]>::len));
         if let Some(size) = sizes.max().filter(|&size| size > MAX_VALUE) {
             return Err(Error::TooLarge(size));
         }
@@ -211,7 +232,9 @@ impl<J: Journal, I: Index> Unordered<J, I> {
         let steps = draft.write(batch);
         let floor = draft.raise_floor(steps)?;
         draft.push(&Operation::Commit { metadata, floor });
-        let Draft { bytes, ends, moved, .. } = draft;
+        let Draft {
+            bytes, ends, moved, ..
+        } = draft;
 
         let operations = Operations::new(bytes.into(), ends).ok_or(authenticated::Error::Full)?;
         self.log.append(&operations)?;
@@ -239,7 +262,9 @@ impl<J: Journal, I: Index> Unordered<J, I> {
     /// [`Error::Refused`] above the floor; [`Error::Log`].
     pub fn prune(&mut self, start: Location) -> Outcome<(), J> {
         if start > self.keys.floor {
-            return Err(Error::Refused("operations above the inactivity floor cannot be pruned"));
+            return Err(Error::Refused(
+                "operations above the inactivity floor cannot be pruned",
+            ));
         }
         Ok(self.log.prune(start)?)
     }
@@ -387,7 +412,11 @@ impl<'a, J: Journal, I: Index> Draft<'a, J, I> {
     }
 
     fn is_active_at(&self, key: &Key, at: Location) -> bool {
-        let newest = self.moved.get(key).copied().unwrap_or_else(|| self.db.keys.index.get(key));
+        let newest = self
+            .moved
+            .get(key)
+            .copied()
+            .unwrap_or_else(|| self.db.keys.index.get(key));
         newest == Some(at)
     }
 }

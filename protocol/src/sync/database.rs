@@ -1,0 +1,375 @@
+//! The local side of a sync: takes proven batches in order, and becomes a database at the end (ENGINE E5 to E13, W9).
+
+use super::target::Target;
+use super::verify::{Pinned, Verified};
+use crate::db::{Malformed, Replayed, State};
+use crate::digest::Digest;
+use crate::log::{Journal, Log, Mark, authenticated};
+use crate::mmr::nodes::peaks_at;
+use crate::mmr::{Location, hash};
+use std::future::Future;
+
+/// What the local side holds for a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The next location to fill; everything from the target's start up to it is held.
+    pub size: Location,
+    /// Whether the pinned nodes at the target's start are known.
+    pub pinned: bool,
+}
+
+/// Where a sync puts what it has proven. Calls come one at a time; after an error none does.
+pub trait Database: Send + Sized {
+    /// What it becomes.
+    type Output: Send;
+    /// Why it failed.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// What is held for the target that it was opened for.
+    fn held(&self) -> Held;
+
+    /// Put a batch that begins at the size behind what is held. Not durable yet; may wait for a slow disk.
+    fn append(&mut self, batch: Verified) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Keep the pinned nodes at the target's start.
+    fn pin(&mut self, pinned: Pinned) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Go on to a later target: cut to its range what is held (E6, E51), pinned nodes included if they can be computed
+    /// (W22.3).
+    fn retarget(&mut self, target: Target) -> impl Future<Output = Result<Held, Self::Error>> + Send;
+
+    /// Give up everything held, and begin again at the target's start (W23.2).
+    fn restart(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The root over everything from location 0 to the size. Needs the pinned nodes.
+    fn root(&mut self) -> impl Future<Output = Result<Digest, Self::Error>> + Send;
+
+    /// All is held and the root is the target's: check that it ends like a database, mark it complete, make it durable
+    /// (E71 to E73, W10, W18).
+    fn complete(self) -> impl Future<Output = Result<Self::Output, Self::Error>> + Send;
+}
+
+/// Why a local log cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error<E: std::error::Error + 'static> {
+    /// The journal failed; drop it and open it again.
+    #[error("the journal of the sync")]
+    Journal(#[source] E),
+    /// The target's log holds something that is no operation of this kind.
+    #[error("the target's log is not one of this kind of database")]
+    Malformed(#[source] Malformed),
+    /// The target does not end behind a commit (W18.3).
+    #[error(
+        "the operation at {0}, the last of the target, is not a commit: this size was never a state of a database"
+    )]
+    NotACommit(Location),
+    /// Keys that are active lie below the target's start (W18.2).
+    #[error(
+        "the target starts at {start}, but its inactivity floor is {floor}: keys in between would be missing"
+    )]
+    FloorBelowStart {
+        /// The floor in the last commit.
+        floor: Location,
+        /// Where the target starts.
+        start: Location,
+    },
+    /// Nodes that belong to what is held are missing.
+    #[error("nodes below location {0} are missing")]
+    MissingNodes(Location),
+    /// The root is not the target's.
+    #[error("root {got} where the target has {want}")]
+    Root {
+        /// The target's.
+        want: Digest,
+        /// What is held leads to this.
+        got: Digest,
+    },
+}
+
+impl<E: std::error::Error + 'static> From<E> for Error<E> {
+    fn from(error: E) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl<E: std::error::Error + 'static> Error<E> {
+    /// Whether the target itself is at fault, and no other attempt at it can succeed.
+    pub fn is_unfit_target(&self) -> bool {
+        matches!(
+            self,
+            Self::Malformed(_) | Self::NotACommit(_) | Self::FloorBelowStart { .. } | Self::Root { .. }
+        )
+    }
+}
+
+/// A journal on its way to a target, with the state that its operations lead to. Blocking: where the disk is slow, a
+/// thread of its own drives it and implements [`Database`] by messages.
+///
+/// Opening changes nothing in the journal. What does not fit the target is cut when the first proven batch arrives, so a
+/// target that nobody can prove costs nothing that was held.
+#[derive(Debug)]
+pub struct Local<J, S> {
+    journal: J,
+    state: S,
+    target: Target,
+    held: Held,
+    /// Whether the journal has been cut to what is held.
+    cut: bool,
+    /// The last operation held, if it is a commit: its floor.
+    commit: Option<Option<Location>>,
+    /// Bytes of operations appended since the last checkpoint.
+    unsaved: usize,
+}
+
+impl<J: Journal, S: State> Local<J, S> {
+    /// Fit what `journal` holds to `target` and go on from there (E5, W7, W9).
+    ///
+    /// # Errors
+    /// [`Error::Journal`]; [`Error::Malformed`] if what is held is of another kind.
+    pub fn open(journal: J, target: Target) -> Result<Self, Error<J::Error>> {
+        let held = Held {
+            size: target.start(),
+            pinned: false,
+        };
+        let mut local = Self {
+            journal,
+            state: S::new(0),
+            target,
+            held,
+            cut: false,
+            commit: None,
+            unsaved: 0,
+        };
+        local.fit()?;
+        Ok(local)
+    }
+
+    /// What is held for the target.
+    pub fn held(&self) -> Held {
+        self.held
+    }
+
+    /// The target.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Bytes of operations that a crash would lose now.
+    pub fn unsaved(&self) -> usize {
+        self.unsaved
+    }
+
+    /// Append a proven batch that begins at the size.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Journal`].
+    pub fn append(&mut self, batch: &Verified) -> Result<(), Error<J::Error>> {
+        self.cut()?;
+        let range = batch.range();
+        debug_assert_eq!(range.start, self.held.size, "batches are appended in order");
+        self.journal.append(batch.operations(), batch.nodes())?;
+        self.unsaved += batch.operations().bytes().len();
+        self.held.size = range.end;
+        for (at, operation) in (range.start.get()..).zip(batch.operations().iter()) {
+            self.replay(Location::new(at).unwrap_or(range.end), operation)
+                .map_err(Error::Malformed)?;
+        }
+        Ok(())
+    }
+
+    /// Keep the pinned nodes at the target's start.
+    ///
+    /// # Errors
+    /// [`Error::Journal`].
+    pub fn pin(&mut self, pinned: &Pinned) -> Result<(), Error<J::Error>> {
+        debug_assert_eq!(
+            pinned.at(),
+            self.target.start(),
+            "pinned nodes of another location"
+        );
+        self.cut()?;
+        self.journal.pin(pinned.digests())?;
+        self.held.pinned = true;
+        Ok(())
+    }
+
+    /// Go on to a later target.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn retarget(&mut self, target: Target) -> Result<Held, Error<J::Error>> {
+        self.target = target;
+        self.fit()?;
+        Ok(self.held())
+    }
+
+    /// Begin again, empty at the target's start.
+    ///
+    /// # Errors
+    /// [`Error::Journal`].
+    pub fn restart(&mut self) -> Result<(), Error<J::Error>> {
+        self.checkpoint()?;
+        self.journal.restart(self.target.start())?;
+        self.fit()
+    }
+
+    /// Make everything so far durable, as a sync under way (W25).
+    ///
+    /// # Errors
+    /// [`Error::Journal`].
+    pub fn checkpoint(&mut self) -> Result<(), Error<J::Error>> {
+        self.journal.commit(Mark::Syncing(self.target.clone()))?;
+        self.unsaved = 0;
+        Ok(())
+    }
+
+    /// The root over everything up to the size: a fold of the peaks, whose digests are stored (W21.1).
+    ///
+    /// # Errors
+    /// [`Error::MissingNodes`] without pinned nodes; [`Error::Journal`].
+    pub fn root(&self) -> Result<Digest, Error<J::Error>> {
+        let size = self.held.size;
+        let peaks = peaks_at(&self.journal, size)?.ok_or(Error::MissingNodes(size))?;
+        Ok(hash::root(size, &peaks))
+    }
+
+    /// Become a database. Only here, and only behind the checks, is it marked complete (W10.1).
+    ///
+    /// # Errors
+    /// All of [`Error`]. What was durable stays, and is still a sync under way.
+    pub fn complete(mut self) -> Result<(Log<J>, S), Error<J::Error>> {
+        let (want, got) = (*self.target.root(), self.root()?);
+        let size = self.held.size;
+        if want != got || size != self.target.end() {
+            return Err(Error::Root { want, got });
+        }
+        let start = self.target.start();
+        let floor = match self.commit {
+            None => {
+                let last = Location::new(size.get().saturating_sub(1)).unwrap_or(size);
+                return Err(Error::NotACommit(last));
+            }
+            Some(Some(floor)) if floor < start => return Err(Error::FloorBelowStart { floor, start }),
+            Some(floor) => floor,
+        };
+        self.cut()?;
+        if !self.is_complete() {
+            self.journal.commit(Mark::Complete { root: got, floor })?;
+        }
+        let log = Log::open(self.journal).map_err(|error| match error {
+            authenticated::Error::Journal(source) => Error::Journal(source),
+            _ => Error::MissingNodes(size),
+        })?;
+        Ok((log, self.state))
+    }
+
+    /// Whether the journal is marked as exactly the target's database.
+    fn is_complete(&self) -> bool {
+        let marked =
+            matches!(self.journal.mark(), Some(Mark::Complete { root, .. }) if root == self.target.root());
+        marked && self.journal.bounds().end == self.target.end()
+    }
+
+    /// Find what of the journal serves the target, and replay it (W9, W7.2). Changes nothing in the journal.
+    fn fit(&mut self) -> Result<(), Error<J::Error>> {
+        let range = self.target.range();
+        let stored = self.journal.bounds();
+        let usable = stored.start <= range.start && range.start <= stored.end;
+        let size = if usable {
+            stored.end.min(range.end)
+        } else {
+            range.start
+        };
+        let peaks = if usable {
+            peaks_at(&self.journal, range.start)?
+        } else {
+            None
+        };
+        self.held = Held {
+            size,
+            pinned: range.start == Location::ZERO || peaks.is_some(),
+        };
+        self.cut = false;
+        self.state = S::new(range.end.since(range.start));
+        self.commit = None;
+        let mut rest = range.start..size;
+        while rest.start < rest.end {
+            let operations = self.journal.read(rest.clone(), 1 << 20)?;
+            for operation in operations.iter() {
+                self.replay(rest.start, operation).map_err(Error::Malformed)?;
+                rest.start = rest.start.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Cut the journal to what is held: no more than the target's range, or nothing if there is no use for it.
+    fn cut(&mut self) -> Result<(), Error<J::Error>> {
+        if self.cut {
+            return Ok(());
+        }
+        if !self.is_complete() {
+            // From here on a crash leaves a sync to continue, never half a database that looks whole.
+            self.checkpoint()?;
+        }
+        let range = self.target.range();
+        let stored = self.journal.bounds();
+        if stored.start > range.start || stored.end < range.start {
+            // W9.2, W9.3: nothing that could be continued.
+            self.journal.restart(range.start)?;
+        } else {
+            if stored.end > range.end {
+                // W9.1
+                self.journal.rewind(range.end)?;
+            }
+            if stored.start < range.start {
+                self.journal.prune(range.start)?;
+            }
+        }
+        self.cut = true;
+        Ok(())
+    }
+
+    fn replay(&mut self, at: Location, operation: &[u8]) -> Result<(), Malformed> {
+        self.commit = match self.state.replay(at, operation)? {
+            Replayed::Commit(floor) => Some(floor),
+            Replayed::Write => None,
+        };
+        Ok(())
+    }
+}
+
+/// On the caller's task: for journals in memory, tests and simulations.
+impl<J: Journal, S: State> Database for Local<J, S> {
+    type Output = (Log<J>, S);
+    type Error = Error<J::Error>;
+
+    fn held(&self) -> Held {
+        Self::held(self)
+    }
+
+    async fn append(&mut self, batch: Verified) -> Result<(), Self::Error> {
+        Self::append(self, &batch)
+    }
+
+    async fn pin(&mut self, pinned: Pinned) -> Result<(), Self::Error> {
+        Self::pin(self, &pinned)
+    }
+
+    async fn retarget(&mut self, target: Target) -> Result<Held, Self::Error> {
+        Self::retarget(self, target)
+    }
+
+    async fn restart(&mut self) -> Result<(), Self::Error> {
+        Self::restart(self)
+    }
+
+    async fn root(&mut self) -> Result<Digest, Self::Error> {
+        Self::root(self)
+    }
+
+    async fn complete(self) -> Result<Self::Output, Self::Error> {
+        Self::complete(self)
+    }
+}

@@ -1,0 +1,586 @@
+//! Whole syncs between journals in memory, with a resolver that misbehaves by script.
+
+use super::super::database::{self, Local};
+use super::super::error::{Ended, Error};
+use super::super::plan::Config;
+use super::*;
+use crate::db::any::unordered::{Keys, Unordered};
+use crate::db::index::MemoryIndex;
+use crate::log::{Journal, MemoryJournal};
+use crate::testing::runtime::Virtual;
+use crate::testing::source::{Act, MemoryDb, Scripted, database, grow, key, operations};
+use crate::wire::{Kind, Request};
+use futures::executor::block_on;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::time::Duration;
+
+type Client = Local<MemoryJournal, Keys<MemoryIndex>>;
+type Outcome = Result<MemoryDb, EngineError<Client, Scripted>>;
+
+fn at(n: u64) -> Location {
+    Location::new(n).unwrap()
+}
+
+fn config(outstanding: usize, batch: u64) -> Config {
+    Config {
+        max_outstanding_requests: NonZeroUsize::new(outstanding).unwrap(),
+        fetch_batch_size: NonZeroU64::new(batch).unwrap(),
+        ..Config::default()
+    }
+}
+
+fn engine(
+    config: Config,
+    target: &Target,
+    journal: MemoryJournal,
+    resolver: &Scripted,
+    channels: Channels,
+) -> Engine<Client, Scripted> {
+    let local = Client::open(journal, target.clone()).unwrap();
+    Engine::new(
+        config,
+        target.clone(),
+        local,
+        resolver.clone(),
+        Arc::new(Virtual::default()),
+        channels,
+    )
+}
+
+fn sync(config: Config, target: &Target, journal: MemoryJournal, resolver: &Scripted) -> Outcome {
+    let engine = engine(config, target, journal, resolver, Channels::default());
+    block_on(engine.run()).map(|(log, keys)| Unordered::from_parts(log, keys))
+}
+
+/// The source, pruned to its floor: what a copy holds.
+fn source(seed: u64, commits: u64) -> MemoryDb {
+    let mut db = database(seed, commits, 12);
+    db.prune(db.floor()).unwrap();
+    db
+}
+
+fn assert_same(copy: &mut MemoryDb, source: &mut MemoryDb, case: &str) {
+    assert_eq!(
+        (copy.root(), copy.floor()),
+        (source.root(), source.floor()),
+        "{case}"
+    );
+    assert_eq!(
+        operations(copy.log().journal()),
+        operations(source.log().journal()),
+        "{case}"
+    );
+    for i in 0..48 {
+        assert_eq!(
+            copy.value(&key(i)).unwrap(),
+            source.value(&key(i)).unwrap(),
+            "{case}, key {i}"
+        );
+    }
+    // The same writes go on to the same log (W18.1), and a reopened copy is the same.
+    let mut reopened = Unordered::open(copy.log().journal().clone()).unwrap();
+    for db in [&mut *copy, &mut *source, &mut reopened] {
+        grow(db, 999, 3, 12);
+    }
+    assert_eq!(
+        (copy.root(), reopened.root()),
+        (source.root(), source.root()),
+        "{case}"
+    );
+}
+
+#[test]
+fn a_copy_equals_its_source() {
+    // test_sync, test_sync_database_persistence, test_sync_post_sync_usability: E34, E48, E71 to E73, W18.1.
+    for (commits, batch, outstanding) in [
+        (1, 1, 1),
+        (1, 20, 10),
+        (40, 1, 4),
+        (40, 3, 1),
+        (40, 100, 3),
+        (40, 100_000, 10),
+    ] {
+        let case = format!("{commits} commits, batch {batch}, {outstanding} outstanding");
+        let mut source = source(commits, commits);
+        let resolver = Scripted::honest(source.log().journal().clone());
+        let mut copy = sync(
+            config(outstanding, batch),
+            &source.target(),
+            MemoryJournal::default(),
+            &resolver,
+        )
+        .unwrap();
+        assert!(
+            resolver
+                .verdicts()
+                .iter()
+                .all(|(_, verdict)| *verdict == Some(true)),
+            "{case}: E16"
+        );
+        assert_same(&mut copy, &mut source, &case);
+    }
+}
+
+#[test]
+fn misbehaving_answers_cost_time_and_nothing_else() {
+    // E45, W1.2, W2.3, W3.3, W4, W12.2, W13.1: every request is treated badly up to its sixth time.
+    for act in [
+        Act::Flip,
+        Act::OtherSize,
+        Act::Long,
+        Act::Nothing,
+        Act::FlipPinned,
+        Act::NoPinned,
+        Act::Fail,
+        Act::Silence,
+        Act::Short(1),
+    ] {
+        let mut source = source(7, 30);
+        let held = source.log().bounds().end;
+        let resolver = Scripted::new(source.log().journal().clone(), move |number, request| match act {
+            // The source has nothing beyond its end to add.
+            Act::Long if request.range().end >= held => Act::Honest,
+            Act::FlipPinned | Act::NoPinned if request.kind() != Kind::Boundary => Act::Honest,
+            Act::Short(_) => act,
+            _ if number % 7 < 6 => act,
+            _ => Act::Honest,
+        });
+        let config = Config {
+            request_timeout: Some(Duration::from_secs(1)),
+            ..config(3, 8)
+        };
+        let copy = sync(config, &source.target(), MemoryJournal::default(), &resolver);
+        let mut copy = copy.unwrap_or_else(|error| panic!("{act:?}: {error}, {:?}", &resolver.asked()[..20]));
+        for (act, verdict) in resolver.verdicts() {
+            let expected = match act {
+                Act::Honest | Act::Short(_) => Some(true),
+                Act::Fail | Act::Silence => None,
+                _ => Some(false),
+            };
+            assert!(verdict == expected || verdict.is_none(), "{act:?}: {verdict:?}");
+        }
+        assert_same(&mut copy, &mut source, &format!("{act:?}"));
+    }
+}
+
+#[test]
+fn a_boundary_that_always_fails_holds_back_only_completion() {
+    // W2.1 to W2.3, W3.3, W11.2
+    let source = source(3, 30);
+    let resolver = Scripted::new(source.log().journal().clone(), |_, request| {
+        match request.kind() {
+            Kind::Boundary => Act::FlipPinned,
+            Kind::Operations => Act::Honest,
+        }
+    });
+    for outstanding in [1, 2, 9] {
+        let (reached_tx, mut reached_rx) = mpsc::channel(1);
+        let (progress_tx, progress) = watch::channel(Progress::default());
+        let channels = Channels {
+            reached_tx: Some(reached_tx),
+            progress: Some(progress_tx),
+            ..Channels::default()
+        };
+        let engine = engine(
+            config(outstanding, 16),
+            &source.target(),
+            MemoryJournal::default(),
+            &resolver,
+            channels,
+        );
+        let error = block_on(engine.run()).unwrap_err();
+        assert!(
+            matches!(error, Error::Ended(Ended::TooManyRefused { .. })),
+            "{error}"
+        );
+        assert!(reached_rx.try_recv().is_err());
+        let progress = progress.borrow();
+        assert_eq!((progress.size, progress.reached), (source.target().end(), false));
+    }
+}
+
+#[test]
+fn requests_are_bound_and_in_the_right_order() {
+    // E31, W3.1, W3.2, W2.4, W16.2: what is asked first.
+    let source = source(5, 40);
+    let (start, end) = (source.target().start(), source.target().end());
+    let resolver = Scripted::new(source.log().journal().clone(), |_, _| Act::Die);
+    let _ = sync(
+        config(2, 4),
+        &source.target(),
+        MemoryJournal::default(),
+        &resolver,
+    );
+    let asked: Vec<_> = resolver.asked().into_iter().map(|(request, _)| request).collect();
+    assert_eq!(asked[0], Request::boundary(end, start).unwrap());
+    // Nothing is asked twice, and a start of 0 needs no boundary.
+    let resolver = Scripted::honest(source.log().journal().clone());
+    sync(
+        config(5, 4),
+        &source.target(),
+        MemoryJournal::default(),
+        &resolver,
+    )
+    .unwrap();
+    let mut asked: Vec<_> = resolver
+        .asked()
+        .iter()
+        .map(|(request, _)| request.range())
+        .collect();
+    asked.sort_by_key(|range| range.start);
+    assert!(asked.windows(2).all(|pair| pair[0].end == pair[1].start));
+    assert_eq!((asked[0].start, asked[asked.len() - 1].end), (start, end));
+
+    let whole = database(5, 10, 12);
+    let target = Target::new(whole.root(), Location::ZERO..whole.log().size()).unwrap();
+    let resolver = Scripted::honest(whole.log().journal().clone());
+    sync(config(5, 4), &target, MemoryJournal::default(), &resolver).unwrap();
+    assert!(
+        resolver
+            .asked()
+            .iter()
+            .all(|(request, _)| request.kind() == Kind::Operations)
+    );
+}
+
+#[test]
+fn a_late_tip_does_not_fill_the_memory() {
+    // W14.1, W14.2: the first operations request is never answered; the rest stops at the bound.
+    let source = database(9, 60, 12);
+    let target = Target::new(source.root(), at(3)..source.log().size()).unwrap();
+    let (progress_tx, progress) = watch::channel(Progress::default());
+    let peak = Arc::new(std::sync::Mutex::new(0));
+    let seen = peak.clone();
+    let resolver = Scripted::new(source.log().journal().clone(), move |number, request| {
+        let buffered = progress.borrow().buffered_bytes;
+        let mut peak = seen.lock().unwrap();
+        *peak = buffered.max(*peak);
+        if request.start() == at(4) && number < 500 {
+            Act::Silence
+        } else {
+            Act::Honest
+        }
+    });
+    let config = Config {
+        max_buffered_bytes: 3000,
+        batch_bytes: NonZeroU64::new(256).unwrap(),
+        request_timeout: Some(Duration::from_secs(1)),
+        ..config(4, 4)
+    };
+    let channels = Channels {
+        progress: Some(progress_tx),
+        ..Channels::default()
+    };
+    // Virtual time: each wait lets one deadline pass, and the tip is asked again.
+    let run = engine(config, &target, MemoryJournal::default(), &resolver, channels).run();
+    let (log, _) = block_on(run).unwrap();
+    assert_eq!(log.root(), source.root());
+    let bytes: usize = operations(source.log().journal()).iter().map(Vec::len).sum();
+    let peak = *peak.lock().unwrap();
+    assert!(
+        (2000..=3000).contains(&peak) && bytes > 20_000,
+        "{peak} buffered of {bytes}"
+    );
+    assert!(
+        resolver
+            .asked()
+            .iter()
+            .filter(|(_, act)| *act == Act::Silence)
+            .count()
+            > 100
+    );
+}
+
+#[test]
+fn local_data_is_used_cut_or_left_alone() {
+    // E5, E30, W7.1, W7.2, W9.1 to W9.4, W23.2: what lies there already, and how much of it is fetched again.
+    let mut older = database(11, 20, 12);
+    let before = older.log().journal().clone();
+    let size_before = older.log().size();
+    let mut source = older.clone_with_more(20);
+    source.prune(older.floor()).unwrap();
+    let target = Target::new(source.root(), older.floor()..source.log().size()).unwrap();
+    let whole = source.log().journal().clone();
+    let other = database(12, 30, 12).log().journal().clone();
+    let beyond = {
+        let mut more = source.clone_with_more(3);
+        more.prune(target.start()).unwrap();
+        more.log().journal().clone()
+    };
+    let mut late = beyond.clone();
+    late.prune(at(target.start().get() + 5)).unwrap();
+    let empty_at = |n: u64| {
+        let mut journal = MemoryJournal::default();
+        journal.restart(at(n)).unwrap();
+        journal
+    };
+    let all = target.end().since(target.start());
+    let missing = target.end().since(size_before);
+    for (case, journal, fetched) in [
+        ("nothing", MemoryJournal::default(), all),
+        ("an earlier state", before, missing),
+        ("exactly the target", whole, 0),
+        ("beyond the target", beyond, 0),
+        ("held only from above the start", late, all),
+        ("empty above the start", empty_at(target.start().get() + 2), all),
+        ("empty beyond the end", empty_at(target.end().get() + 9), all),
+        ("all below the start", empty_at(1), all),
+        // Fetched from its own size on, found to be of another log, and then fetched whole.
+        (
+            "another history",
+            other.clone(),
+            target.end().since(other.bounds().end) + all,
+        ),
+    ] {
+        let resolver = Scripted::honest(whole_journal(&source));
+        let mut copy =
+            sync(config(4, 16), &target, journal, &resolver).unwrap_or_else(|e| panic!("{case}: {e}"));
+        let operations: u64 = resolver
+            .asked()
+            .iter()
+            .filter(|(request, _)| request.kind() == Kind::Operations || fetched == all)
+            .map(|(request, _)| request.max_ops())
+            .sum();
+        if case == "another history" {
+            assert!(operations >= all, "{case}: {operations}");
+        } else {
+            assert_eq!(operations, fetched, "{case}");
+        }
+        let mut fresh = Unordered::open(whole_journal(&source)).unwrap();
+        assert_same(&mut copy, &mut fresh, case);
+    }
+    grow(&mut older, 1, 1, 1);
+}
+
+fn whole_journal(db: &MemoryDb) -> MemoryJournal {
+    db.log().journal().clone()
+}
+
+trait Further {
+    fn clone_with_more(&self, commits: u64) -> MemoryDb;
+}
+
+impl Further for MemoryDb {
+    fn clone_with_more(&self, commits: u64) -> MemoryDb {
+        let mut db = Unordered::open(self.log().journal().clone()).unwrap();
+        grow(&mut db, 77, commits, 12);
+        db
+    }
+}
+
+#[test]
+fn a_target_nobody_can_prove_changes_nothing_on_disk() {
+    // W10.1, W23: a complete older database stays complete under a wrong root.
+    let older = source(21, 20);
+    let target = Target::new(
+        Digest::of(&[b"wrong"]),
+        older.floor()..at(older.log().size().get() + 50),
+    )
+    .unwrap();
+    let resolver = Scripted::honest(database(21, 40, 12).log().journal().clone());
+    let mut local = Client::open(older.log().journal().clone(), target.clone()).unwrap();
+    assert_eq!(local.held().size, older.log().size());
+    let error = sync(config(4, 16), &target, older.log().journal().clone(), &resolver).unwrap_err();
+    assert!(
+        matches!(error, Error::Ended(Ended::TooManyRefused { .. })),
+        "{error}"
+    );
+    // Until something is proven the journal is left as it was.
+    assert!(matches!(local.root(), Ok(root) if root == older.root()));
+    local.restart().unwrap();
+    assert_eq!(local.held().size, target.start());
+}
+
+#[test]
+fn targets_that_are_no_database_are_refused() {
+    // W18.2, W18.3: start above the floor, and an end inside a batch.
+    let source = database(31, 20, 12);
+    let resolver = Scripted::honest(source.log().journal().clone());
+    let above = Target::new(source.root(), at(source.floor().get() + 1)..source.log().size()).unwrap();
+    let error = sync(config(4, 16), &above, MemoryJournal::default(), &resolver).unwrap_err();
+    assert!(
+        matches!(error, Error::Database(database::Error::FloorBelowStart { .. })),
+        "{error}"
+    );
+
+    let end = at(source.log().size().get() - 1);
+    let peaks = crate::mmr::nodes::peaks_at(source.log().journal(), end)
+        .unwrap()
+        .unwrap();
+    let inside = Target::new(crate::mmr::hash::root(end, &peaks), Location::ZERO..end).unwrap();
+    let error = sync(config(4, 16), &inside, MemoryJournal::default(), &resolver).unwrap_err();
+    assert!(
+        matches!(error, Error::Database(database::Error::NotACommit(last)) if last.get() + 1 == end.get())
+    );
+
+    // Below the floor it is fine, and the floor is the commit's (W18.1).
+    let below = Target::new(source.root(), at(source.floor().get() - 1)..source.log().size()).unwrap();
+    let copy = sync(config(4, 16), &below, MemoryJournal::default(), &resolver).unwrap();
+    assert_eq!(copy.floor(), source.floor());
+}
+
+#[test]
+fn errors_that_are_ours_end_the_sync() {
+    // E42, W11.1, W12.2, W12.3
+    let source = source(41, 10);
+    let journal = || source.log().journal().clone();
+    let fatal = Scripted::new(journal(), |_, _| Act::Die);
+    let run = |resolver: &Scripted| {
+        sync(config(3, 8), &source.target(), MemoryJournal::default(), resolver).unwrap_err()
+    };
+    assert!(matches!(run(&fatal), Error::Resolver(_)));
+    let failing = Scripted::new(journal(), |_, _| Act::Fail);
+    assert!(matches!(run(&failing), Error::Resolver(_)));
+    assert!(failing.asked().len() > 100);
+    let mut deaf = Scripted::new(journal(), |_, _| Act::Flip);
+    deaf.takes_verdicts = false;
+    assert!(matches!(run(&deaf), Error::Ended(Ended::InvalidResponse(_))));
+    // With local data complete, nobody is asked (test_sync_use_existing_db_exact_match: E30, W7.2).
+    let copy = sync(config(3, 8), &source.target(), journal(), &fatal).unwrap();
+    assert_eq!(copy.root(), source.root());
+}
+
+#[test]
+fn no_setting_can_overflow() {
+    // W15, W16.1 (zero cannot be written), W17.1
+    let mut source = source(51, 10);
+    let resolver = Scripted::honest(source.log().journal().clone());
+    let config = Config {
+        max_buffered_bytes: u64::MAX,
+        ..config(usize::MAX, u64::MAX)
+    };
+    let mut copy = sync(config, &source.target(), MemoryJournal::default(), &resolver).unwrap();
+    assert_same(&mut copy, &mut source, "everything at its largest");
+    // A target that ends at 2^62: nobody holds that, and nothing panics.
+    let target = Target::new(Digest::default(), at(5)..Location::MAX).unwrap();
+    let dead = Scripted::new(MemoryJournal::default(), |_, _| Act::Die);
+    assert!(sync(Config::default(), &target, MemoryJournal::default(), &dead).is_err());
+}
+
+#[test]
+fn targets_move_and_nothing_proven_is_lost() {
+    // E50 to E56, W5.1, W5.2, W5.3, W6.1, W22.1, W22.2, W22.4, W27.1: updates queued before the first step.
+    let first = database(61, 20, 12);
+    let middle = first.clone_with_more(5);
+    let mut last = first.clone_with_more(15);
+    let from = |db: &MemoryDb| Target::new(db.root(), first.floor()..db.log().size()).unwrap();
+    let resolver = Scripted::honest(last.log().journal().clone());
+    let run = |updates: Vec<Target>, strict: bool| {
+        let (update_tx, update_rx) = mpsc::channel(16);
+        for update in updates {
+            update_tx.try_send(update).unwrap();
+        }
+        let channels = Channels {
+            update_rx: Some(update_rx),
+            ..Channels::default()
+        };
+        let config = Config {
+            strict_updates: strict,
+            ..config(4, 16)
+        };
+        let engine = engine(
+            config,
+            &from(&first),
+            MemoryJournal::default(),
+            &resolver,
+            channels,
+        );
+        block_on(engine.run()).map(|(log, keys)| Unordered::from_parts(log, keys))
+    };
+    let mut copy = run(
+        vec![from(&middle), from(&first), from(&last), from(&middle)],
+        false,
+    )
+    .unwrap();
+    last.prune(first.floor()).unwrap();
+    assert_same(&mut copy, &mut last, "straight to the newest");
+    assert!(
+        resolver
+            .asked()
+            .iter()
+            .all(|(request, _)| request.size() != middle.log().size())
+    );
+
+    let copy = run(vec![from(&first)], false).unwrap();
+    assert_eq!(copy.root(), first.root());
+    let error = run(vec![from(&first)], true).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Ended(Ended::SyncTargetMovedBackward { .. })
+    ));
+    let same_root = Target::new(first.root(), first.floor()..at(first.log().size().get() + 1)).unwrap();
+    for strict in [false, true] {
+        let error = run(vec![same_root.clone()], strict).unwrap_err();
+        assert!(matches!(error, Error::Ended(Ended::SyncTargetRootUnchanged(_))));
+    }
+}
+
+#[test]
+fn finish_and_reached_mean_what_they_say() {
+    // test_sync_waits_for_explicit_finish, _handles_early_finish_signal, _fails_when_finish_sender_dropped,
+    // _allows_dropped_reached_target_receiver, test_target_update_on_done_client: E62 to E70, E74, W6.2.
+    let first = source(71, 10);
+    let second = first.clone_with_more(5);
+    let later = Target::new(second.root(), first.floor()..second.log().size()).unwrap();
+    let resolver = Scripted::honest(second.log().journal().clone());
+    let start = |channels| {
+        engine(
+            config(4, 16),
+            &first.target(),
+            MemoryJournal::default(),
+            &resolver,
+            channels,
+        )
+    };
+
+    // Reached, waits; updated, reached again, waits; finish.
+    let (finish_tx, finish_rx) = mpsc::channel(1);
+    let (reached_tx, mut reached_rx) = mpsc::channel(1);
+    let (update_tx, update_rx) = mpsc::channel(1);
+    let channels = Channels {
+        finish_rx: Some(finish_rx),
+        reached_tx: Some(reached_tx),
+        update_rx: Some(update_rx),
+        progress: None,
+    };
+    let mut run = start(channels).run().boxed();
+    let mut poll = || block_on(async { futures::poll!(&mut run) });
+    assert!(poll().is_pending());
+    assert_eq!(reached_rx.try_recv().unwrap(), first.target());
+    assert!(poll().is_pending() && reached_rx.try_recv().is_err());
+    update_tx.try_send(later.clone()).unwrap();
+    assert!(poll().is_pending());
+    assert_eq!(reached_rx.try_recv().unwrap(), later);
+    finish_tx.try_send(()).unwrap();
+    let Poll::Ready(Ok((log, _))) = poll() else {
+        panic!("finish completes at the target")
+    };
+    assert_eq!(log.root(), second.root());
+    assert!(update_tx.try_send(later.clone()).is_err());
+
+    // Finish before the start, an update in the queue: completes at the current target.
+    let (finish_tx, finish_rx) = mpsc::channel(1);
+    let (reached_tx, reached_rx) = mpsc::channel(1);
+    drop(reached_rx);
+    finish_tx.try_send(()).unwrap();
+    let channels = Channels {
+        finish_rx: Some(finish_rx),
+        reached_tx: Some(reached_tx),
+        ..Channels::default()
+    };
+    let (log, _) = block_on(start(channels).run()).unwrap();
+    assert_eq!(log.root(), first.root());
+
+    // Nobody left to say finish.
+    let (finish_tx, finish_rx) = mpsc::channel(1);
+    drop(finish_tx);
+    let error = block_on(
+        start(Channels {
+            finish_rx: Some(finish_rx),
+            ..Channels::default()
+        })
+        .run(),
+    )
+    .unwrap_err();
+    assert!(matches!(error, Error::Ended(Ended::FinishChannelClosed)));
+}
