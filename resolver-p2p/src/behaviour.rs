@@ -1,0 +1,466 @@
+//! The behaviour: swarm events to policy events, policy actions to swarm commands. Decides nothing.
+
+use crate::codec::{BadFrame, Codec};
+use crate::config::Config;
+use crate::event::Event;
+use crate::metrics::Metrics;
+use crate::policy::{Action, AttemptId, Failure, Offence, Policy};
+use crate::resolver::Resolver;
+use crate::serve::{Incoming, Reply, Sent, Serving};
+use crate::shared::{Shared, Verdict};
+use bytes::Bytes;
+use cordee_protocol::Location;
+use cordee_protocol::codec::{Decode, Encode};
+use cordee_protocol::sync::serve::Source;
+use cordee_protocol::wire::{Answer, Ask, Frame, PROTOCOL, Status};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use libp2p::PeerId;
+use libp2p::core::{ConnectedPoint, Endpoint, Multiaddr, multiaddr, transport::PortUse};
+use libp2p::request_response::{self, Message, OutboundFailure, OutboundRequestId, ProtocolSupport};
+use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
+use libp2p::swarm::{
+    CloseConnection, ConnectionDenied, ConnectionError, ConnectionId, FromSwarm, NetworkBehaviour, THandler,
+    THandlerInEvent, THandlerOutEvent, ToSwarm,
+};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+type Inner = request_response::Behaviour<Codec>;
+
+/// Asks and serves the peers of a swarm.
+pub struct Behaviour {
+    inner: Inner,
+    shared: Arc<Shared>,
+    serving: Serving,
+    /// What the asks under way are for.
+    asked: HashMap<OutboundRequestId, (PeerId, Purpose)>,
+    verdicts: FuturesUnordered<Verdict>,
+    timer: Option<(Duration, Pin<Box<tokio::time::Sleep>>)>,
+    /// Peers to be asked for their status, once our own is known.
+    greet: Vec<PeerId>,
+    own_status: Option<BoxFuture<'static, Status>>,
+    out: VecDeque<ToSwarm<Event, THandlerInEvent<Inner>>>,
+    metrics: Metrics,
+}
+
+#[derive(Clone, Copy)]
+enum Purpose {
+    Status,
+    Range(AttemptId),
+}
+
+/// Why a connection is refused.
+#[derive(Debug, thiserror::Error)]
+#[error("peer {peer} is banned: it {}", reason.sentence())]
+struct Refused {
+    peer: PeerId,
+    reason: Offence,
+}
+
+impl Behaviour {
+    /// A behaviour that serves `source`, or nothing.
+    pub fn new(config: Config, source: Option<Arc<dyn Source>>, metrics: Metrics) -> Self {
+        let settings = request_response::Config::default()
+            .with_request_timeout(config.request_timeout)
+            .with_max_concurrent_streams(config.max_concurrent_streams);
+        let protocols = [(PROTOCOL, ProtocolSupport::Full)];
+        let empty = Status {
+            network: config.network.clone(),
+            kind: config.kind.clone(),
+            oldest: Location::ZERO,
+            size: Location::ZERO,
+            root: None,
+        };
+        let open = config.policy.fetch.open.get();
+        let seed = config.seed.unwrap_or_else(rand::random);
+        let mut policy = Policy::new(config.network, config.kind, config.policy, seed);
+        for peer in config.trusted {
+            policy.trust(Duration::ZERO, peer);
+        }
+        Self {
+            inner: Inner::with_codec(Codec::default(), protocols, settings),
+            shared: Arc::new(Shared::new(policy, open)),
+            serving: Serving::new(source, empty, config.quota, metrics.clone()),
+            asked: HashMap::new(),
+            verdicts: FuturesUnordered::new(),
+            timer: None,
+            greet: Vec::new(),
+            own_status: None,
+            out: VecDeque::new(),
+            metrics,
+        }
+    }
+
+    /// A handle to fetch with and to read reports from.
+    pub fn resolver(&self) -> Resolver {
+        Resolver::new(Arc::clone(&self.shared))
+    }
+
+    fn admit(&self, peer: &PeerId) -> Result<(), ConnectionDenied> {
+        match self.shared.lock().policy.ban(peer) {
+            None => Ok(()),
+            Some(ban) => Err(ConnectionDenied::new(Refused {
+                peer: *peer,
+                reason: ban.reason,
+            })),
+        }
+    }
+
+    fn on_inner_event(&mut self, now: Duration, event: request_response::Event<Bytes, Frame>) {
+        use request_response::Event as E;
+        match event {
+            E::Message { peer, message, .. } => match message {
+                Message::Request {
+                    request_id,
+                    request,
+                    channel,
+                } => match Ask::from_slice(&request) {
+                    Ok(ask) => {
+                        if let Ask::Status(status) = &ask {
+                            self.shared.lock().policy.on_status(now, peer, status.clone());
+                        }
+                        let incoming = Incoming {
+                            id: request_id,
+                            ask,
+                            channel,
+                        };
+                        if let Some(reply) = self.serving.on_ask(now, peer, incoming) {
+                            // Nobody waits for it any more if this fails.
+                            let _ = self.inner.send_response(reply.channel, reply.frame);
+                        }
+                    }
+                    Err(error) => {
+                        tracing::debug!(%peer, %error, "an ask that makes no sense");
+                        let _ = self.inner.send_response(channel, self.serving.on_nonsense());
+                    }
+                },
+                Message::Response { request_id, response } => self.on_response(now, request_id, &response),
+            },
+            E::OutboundFailure {
+                request_id, error, ..
+            } => self.on_failure(now, request_id, &error),
+            E::InboundFailure { request_id, .. } | E::ResponseSent { request_id, .. } => {
+                self.serving.on_sent(now, request_id);
+            }
+        }
+    }
+
+    fn on_response(&mut self, now: Duration, id: OutboundRequestId, frame: &Frame) {
+        let Some((peer, purpose)) = self.asked.remove(&id) else {
+            return;
+        };
+        let bytes = frame.join();
+        let mut state = self.shared.lock();
+        match purpose {
+            Purpose::Range(attempt) => state.deliver(now, peer, attempt, bytes),
+            Purpose::Status => match status_of(&bytes) {
+                Some(status) => state.policy.on_status(now, peer, status),
+                None => state.policy.on_status_failed(now, peer, false),
+            },
+        }
+    }
+
+    fn on_failure(&mut self, now: Duration, id: OutboundRequestId, error: &OutboundFailure) {
+        let Some((peer, purpose)) = self.asked.remove(&id) else {
+            return;
+        };
+        tracing::debug!(%peer, %error, "a request failed");
+        let policy = &mut self.shared.lock().policy;
+        let unsupported = matches!(error, OutboundFailure::UnsupportedProtocols);
+        if unsupported || matches!(purpose, Purpose::Status) {
+            policy.on_status_failed(now, peer, unsupported);
+        }
+        if let Purpose::Range(attempt) = purpose {
+            policy.on_failed(now, peer, attempt, failure(error));
+        }
+    }
+
+    fn on_established(&mut self, peer: PeerId, endpoint: &ConnectedPoint) {
+        let address = ip_of(endpoint.get_remote_address());
+        let now = self.shared.now();
+        self.shared.lock().policy.on_connected(now, peer, address);
+    }
+
+    fn on_closed(&mut self, peer: PeerId, cause: Option<&ConnectionError>) {
+        let now = self.shared.now();
+        let own = matches!(cause, None | Some(ConnectionError::KeepAliveTimeout));
+        self.shared.lock().policy.on_disconnected(now, peer, own);
+        self.asked.retain(|_, (of, _)| *of != peer);
+        self.serving.on_gone(now, peer);
+    }
+
+    /// Carry out what the policy decided; returns whether there was anything.
+    fn carry_out(&mut self, now: Duration) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        self.verdicts.extend(state.verdicts.drain(..));
+        let mut any = false;
+        let mut changed = false;
+        while let Some(action) = state.policy.poll_action() {
+            any = true;
+            changed |= !matches!(action, Action::Ask { .. } | Action::AskStatus { .. });
+            match action {
+                Action::Ask {
+                    peer,
+                    attempt,
+                    request,
+                } if self.inner.is_connected(&peer) => {
+                    let ask = Ask::Range(request).to_vec().into();
+                    let id = self.inner.send_request(&peer, ask);
+                    self.asked.insert(id, (peer, Purpose::Range(attempt)));
+                }
+                Action::Ask { peer, attempt, .. } => {
+                    state.policy.on_failed(now, peer, attempt, Failure::Local);
+                }
+                Action::AskStatus { peer } => self.greet.push(peer),
+                Action::Ready { peer, status } => self.tell(Event::Ready { peer, status }),
+                Action::Rejected { peer, reason } => {
+                    tracing::info!(%peer, reason, "peer is not asked");
+                    self.tell(Event::Rejected { peer, reason });
+                }
+                Action::Ban { peer, ban } => {
+                    tracing::warn!(%peer, reason = ban.reason.sentence(), "peer is banned");
+                    self.metrics.on_ban(ban.reason.label());
+                    self.out.push_back(ToSwarm::CloseConnection {
+                        peer_id: peer,
+                        connection: CloseConnection::All,
+                    });
+                    self.tell(Event::Banned {
+                        peer,
+                        reason: ban.reason,
+                        until: (shared.started + ban.until).into_std(),
+                    });
+                }
+                Action::Unban { peer } => self.tell(Event::Unbanned { peer }),
+                Action::Penalised { offence, .. } => self.metrics.on_penalty(offence.label()),
+                Action::Suspect { root, peers } => {
+                    let (root, size) = root;
+                    tracing::error!(%root, size = size.get(), "answers of all peers fail: is the target right?");
+                    self.tell(Event::TargetSuspect { root, size, peers });
+                }
+            }
+        }
+        if changed {
+            self.metrics
+                .set_peers(state.policy.views(now).map(|view| view.state));
+        }
+        self.metrics.set_in_flight(state.policy.totals().in_flight);
+        any
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.out.push_back(ToSwarm::GenerateEvent(event));
+    }
+
+    /// Returns whether there were any.
+    fn poll_verdicts(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        while let Poll::Ready(Some(judged)) = self.verdicts.poll_next_unpin(cx) {
+            if let Some(receipt) = &judged.receipt {
+                self.shared.lock().policy.on_verdict(now, receipt, judged.verdict);
+            }
+            any = true;
+        }
+        any
+    }
+
+    fn poll_serving(&mut self, now: Duration, cx: &mut Context<'_>) {
+        while let Poll::Ready(reply) = self.serving.poll(now, cx) {
+            let Reply {
+                peer,
+                id,
+                channel,
+                frame,
+            } = reply;
+            let sent = Sent::of(&frame);
+            let taken = self.inner.send_response(channel, frame).is_ok();
+            self.serving.on_sending(now, peer, id, taken.then_some(&sent));
+        }
+    }
+
+    /// Ask for statuses, telling our own. Returns whether any was asked for.
+    fn poll_greeting(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.greet.is_empty() {
+            return false;
+        }
+        let own_status = self.own_status.get_or_insert_with(|| self.serving.status());
+        let Poll::Ready(status) = own_status.poll_unpin(cx) else {
+            return false;
+        };
+        self.own_status = None;
+        let ask = Bytes::from(Ask::Status(status).to_vec());
+        for peer in std::mem::take(&mut self.greet) {
+            if self.inner.is_connected(&peer) {
+                let id = self.inner.send_request(&peer, ask.clone());
+                self.asked.insert(id, (peer, Purpose::Status));
+            }
+        }
+        true
+    }
+
+    /// Returns whether something was due.
+    fn poll_timer(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
+        let mut state = self.shared.lock();
+        let Some(at) = state.policy.poll_timeout(now) else {
+            self.timer = None;
+            return false;
+        };
+        if at <= now {
+            state.policy.on_timeout(now);
+            return true;
+        }
+        let deadline = self.shared.started + at;
+        let (set, sleep) =
+            (self.timer).get_or_insert_with(|| (at, Box::pin(tokio::time::sleep_until(deadline))));
+        if *set != at {
+            *set = at;
+            sleep.as_mut().reset(deadline);
+        }
+        sleep.poll_unpin(cx).is_ready()
+    }
+}
+
+impl Drop for Behaviour {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = THandler<Inner>;
+    type ToSwarm = Event;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.admit(&peer)?;
+        self.inner
+            .handle_established_inbound_connection(id, peer, local, remote)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        if let Some(peer) = &peer {
+            self.admit(peer)?;
+        }
+        self.inner
+            .handle_pending_outbound_connection(id, peer, addresses, role)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        role: Endpoint,
+        port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.admit(&peer)?;
+        self.inner
+            .handle_established_outbound_connection(id, peer, address, role, port)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.inner.on_swarm_event(event);
+        match event {
+            FromSwarm::ConnectionEstablished(ConnectionEstablished {
+                peer_id,
+                endpoint,
+                other_established: 0,
+                ..
+            }) => self.on_established(peer_id, endpoint),
+            FromSwarm::ConnectionClosed(ConnectionClosed {
+                peer_id,
+                cause,
+                remaining_established: 0,
+                ..
+            }) => self.on_closed(peer_id, cause),
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, id: ConnectionId, event: THandlerOutEvent<Self>) {
+        self.inner.on_connection_handler_event(peer, id, event);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
+        self.shared.register(cx);
+        loop {
+            if let Some(out) = self.out.pop_front() {
+                return Poll::Ready(out);
+            }
+            let now = self.shared.now();
+            match self.inner.poll(cx) {
+                Poll::Ready(ToSwarm::GenerateEvent(event)) => {
+                    self.on_inner_event(now, event);
+                    continue;
+                }
+                Poll::Ready(command) => {
+                    // The only variant that carries an event was taken above.
+                    return Poll::Ready(command.map_out(|_| unreachable!("an event of the inner behaviour")));
+                }
+                Poll::Pending => {}
+            }
+            self.poll_serving(now, cx);
+            // Carrying out takes new verdicts in, which have to be polled once to be heard of.
+            let done = self.carry_out(now) | self.poll_verdicts(now, cx) | self.poll_timer(now, cx);
+            if !done && self.out.is_empty() && !self.poll_greeting(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+fn status_of(bytes: &Bytes) -> Option<Status> {
+    // Any status will do: whether one was asked for is all that decoding looks at.
+    let ask = Ask::Status(Status {
+        network: String::new(),
+        kind: String::new(),
+        oldest: Location::ZERO,
+        size: Location::ZERO,
+        root: None,
+    });
+    match Answer::decode(bytes, &ask) {
+        Ok(Answer::Status(status)) => Some(status),
+        _ => None,
+    }
+}
+
+fn failure(error: &OutboundFailure) -> Failure {
+    match error {
+        OutboundFailure::Timeout => Failure::Timeout,
+        OutboundFailure::Io(error) => match error.kind() {
+            _ if error.get_ref().is_some_and(|inner| inner.is::<BadFrame>()) => Failure::Malformed,
+            // The multiplexer's own, or too many substreams of ours.
+            io::ErrorKind::Other => Failure::Local,
+            _ => Failure::Broken,
+        },
+        OutboundFailure::DialFailure
+        | OutboundFailure::ConnectionClosed
+        | OutboundFailure::UnsupportedProtocols => Failure::Local,
+    }
+}
+
+fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    address.iter().find_map(|part| match part {
+        multiaddr::Protocol::Ip4(ip) => Some(ip.into()),
+        multiaddr::Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    })
+}

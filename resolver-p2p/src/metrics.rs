@@ -1,0 +1,110 @@
+//! Counters and gauges, in the caller's registry.
+
+use crate::policy::State;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+type Label = [(&'static str, &'static str); 1];
+
+/// What the behaviour counts. Clones share their values.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    peers: Family<Label, Gauge>,
+    bans: Family<Label, Counter>,
+    penalties: Family<Label, Counter>,
+    in_flight: Gauge,
+    hedges: Counter,
+    served: Family<Label, Counter>,
+    served_bytes: Counter,
+}
+
+impl Metrics {
+    /// Metrics in `registry`, which gives the prefix. [`Metrics::default`] counts for nobody.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("peers", "Peers by state", metrics.peers.clone());
+        registry.register("peer_bans", "Bans by reason", metrics.bans.clone());
+        registry.register("peer_penalties", "Penalties by reason", metrics.penalties.clone());
+        registry.register(
+            "resolver_inflight",
+            "Requests with peers",
+            metrics.in_flight.clone(),
+        );
+        registry.register(
+            "resolver_hedges",
+            "Second copies of a request",
+            metrics.hedges.clone(),
+        );
+        registry.register(
+            "serve_requests",
+            "Asks of peers by result",
+            metrics.served.clone(),
+        );
+        registry.register(
+            "serve_bytes",
+            "Bytes of answers sent to peers",
+            metrics.served_bytes.clone(),
+        );
+        metrics
+    }
+
+    pub(crate) fn set_peers(&self, states: impl Iterator<Item = State>) {
+        let mut counts = [0; State::ALL.len()];
+        for state in states {
+            counts[state as usize] += 1;
+        }
+        for (state, count) in State::ALL.iter().zip(counts) {
+            self.peers.get_or_create(&[("state", state.label())]).set(count);
+        }
+    }
+
+    pub(crate) fn set_in_flight(&self, requests: u64) {
+        self.in_flight.set(i64::try_from(requests).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn on_ban(&self, reason: &'static str) {
+        self.bans.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    pub(crate) fn on_penalty(&self, reason: &'static str) {
+        self.penalties.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    pub(crate) fn on_served(&self, result: &'static str, bytes: u64) {
+        self.served.get_or_create(&[("result", result)]).inc();
+        self.served_bytes.inc_by(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_interface() {
+        let mut registry = Registry::with_prefix("cordee");
+        let metrics = Metrics::new(&mut registry);
+        metrics.set_peers([State::Ready, State::Ready, State::Gone].into_iter());
+        metrics.set_in_flight(3);
+        metrics.on_ban("lie");
+        metrics.on_penalty("timeout");
+        metrics.on_served("range", 7);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "cordee_peers{state=\"ready\"} 2",
+            "cordee_peers{state=\"gone\"} 1",
+            "cordee_peers{state=\"banned\"} 0",
+            "cordee_peer_bans_total{reason=\"lie\"} 1",
+            "cordee_peer_penalties_total{reason=\"timeout\"} 1",
+            "cordee_resolver_inflight 3",
+            "cordee_resolver_hedges_total 0",
+            "cordee_serve_requests_total{result=\"range\"} 1",
+            "cordee_serve_bytes_total 7",
+        ] {
+            assert!(text.lines().any(|is| is == line), "{line} in\n{text}");
+        }
+    }
+}

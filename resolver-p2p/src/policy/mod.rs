@@ -1,0 +1,473 @@
+//! Who is asked, what an answer does to who gave it, and what others may ask of us. No libp2p, no clock.
+//!
+//! # Picture
+//! ```text
+//!   caller:  on_ask, on_withdraw  --+               +--> Ask, AskStatus      to the swarm
+//!   swarm:   on_connected, on_status|               +--> Ban, Unban          to the swarm and the user
+//!            on_delivered, on_failed+--> Policy ----+--> Ready, Rejected     to the user
+//!   caller:  on_turned, on_accepted |               +--> Suspect             to whoever chose the target
+//!            on_verdict           --+               +--> Penalised           to metrics
+//!   clock:   on_timeout  <-- poll_timeout            poll_action
+//! ```
+//! Per peer three numbers: trust (`score`: is it honest), rate and window (`rate`: how fast, how much at once). A
+//! peer that fails under a root nobody satisfied yet is judged by `escrow`. `select` picks, `fetch` is the life of
+//! one request, [`quota`] the other direction.
+//!
+//! # Always
+//! 1. Slots in use == requests in flight == sum over peers, after every event (P3).
+//! 2. A peer's failure never ends a request: it waits until somebody answers (P2).
+//! 3. Only a provable lie bans; local trouble costs nothing (P17).
+//! 4. The same events at the same times with the same seed give the same actions.
+//!
+//! `now` is the time since some fixed moment and never goes back. P numbers are those of the project's specification
+//! of peers. Unsolicited and duplicate answers (P11) cannot be: each answer comes on the substream of its ask.
+
+pub mod config;
+mod dispatch;
+mod escrow;
+mod fetch;
+mod judge;
+mod peer;
+mod prefix;
+pub mod quota;
+mod rate;
+mod score;
+mod select;
+#[cfg(test)]
+mod tests;
+
+pub use config::Config;
+pub use escrow::Root;
+pub use fetch::{AttemptId, Failure, FetchId, Receipt, Turn};
+pub use peer::{State, View};
+pub use prefix::Prefix;
+pub use score::{Ban, Offence};
+
+use cordee_protocol::wire::Status;
+use cordee_protocol::{Digest, Request};
+use escrow::Escrow;
+use fetch::{Attempt, Fetch, Stage};
+use peer::{Claim, Peer};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What the driver must carry out, or tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action<P> {
+    /// Send `request` to `peer`; answer with [`Policy::on_delivered`] or [`Policy::on_failed`].
+    Ask {
+        /// Whom.
+        peer: P,
+        /// This try.
+        attempt: AttemptId,
+        /// What.
+        request: Request,
+    },
+    /// Ask `peer` for its status; answer with [`Policy::on_status`] or [`Policy::on_status_failed`].
+    AskStatus {
+        /// Whom.
+        peer: P,
+    },
+    /// The peer's status came or changed: it may be asked.
+    Ready {
+        /// Who.
+        peer: P,
+        /// What it serves.
+        status: Status,
+    },
+    /// The peer will not be asked.
+    Rejected {
+        /// Who.
+        peer: P,
+        /// A sentence.
+        reason: String,
+    },
+    /// Disconnect `peer` and refuse it.
+    Ban {
+        /// Who.
+        peer: P,
+        /// What for, and until when.
+        ban: Ban,
+    },
+    /// Refuse `peer` no longer.
+    Unban {
+        /// Who.
+        peer: P,
+    },
+    /// A peer lost trust.
+    Penalised {
+        /// Who.
+        peer: P,
+        /// What for.
+        offence: Offence,
+    },
+    /// Everybody fails under this root: it is probably wrong (P20).
+    Suspect {
+        /// The root, and the size it should be over.
+        root: Root,
+        /// Who failed.
+        peers: Vec<P>,
+    },
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Bytes of answers, useful or not.
+    pub bytes_received: u64,
+    /// Answers of any kind.
+    pub answers: u64,
+    /// Requests with peers now.
+    pub in_flight: u64,
+    /// Answers that were refused: by their shape, or by a verdict.
+    pub refused: u64,
+    /// Requests that were asked again elsewhere.
+    pub retried: u64,
+    /// Second copies of a request (P34); none are sent yet.
+    pub hedges: u64,
+}
+
+/// The state machine. `P` names a peer.
+#[derive(Debug)]
+pub struct Policy<P> {
+    config: Config,
+    network: String,
+    kind: String,
+    rng: ChaCha8Rng,
+    peers: BTreeMap<P, Peer>,
+    fetches: BTreeMap<FetchId, Fetch<P>>,
+    attempts: BTreeMap<AttemptId, Attempt<P>>,
+    escrow: Escrow<P>,
+    actions: VecDeque<Action<P>>,
+    totals: Totals,
+    next: u64,
+    /// Bytes of an operation, averaged over verified answers.
+    operation_bytes: f64,
+}
+
+impl<P: Copy + Ord> Policy<P> {
+    /// Nobody is known, nothing is asked.
+    ///
+    /// - `network`, `kind`: peers whose status names others are not asked.
+    /// - `seed`: of choices and jitter.
+    pub fn new(network: String, kind: String, config: Config, seed: u64) -> Self {
+        Self {
+            escrow: Escrow::new(config.escrow.clone()),
+            config,
+            network,
+            kind,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            peers: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            actions: VecDeque::new(),
+            totals: Totals::default(),
+            next: 0,
+            operation_bytes: 128.0,
+        }
+    }
+
+    /// What is to be done next. Call until `None` after every event.
+    pub fn poll_action(&mut self) -> Option<Action<P>> {
+        self.actions.pop_front()
+    }
+
+    /// Never ban `peer` (P19).
+    pub fn trust(&mut self, now: Duration, peer: P) {
+        self.peer(now, peer).score.trust();
+    }
+
+    /// The first connection to `peer` is up.
+    pub fn on_connected(&mut self, now: Duration, peer: P, address: Option<IpAddr>) {
+        let record = self.peer(now, peer);
+        record.link = Some(Prefix::of(address));
+        record.claim = Claim::Unknown;
+        record.status_due = now;
+        record.status_asked = None;
+        self.ask_statuses(now);
+        self.forget_some();
+    }
+
+    /// The last connection to `peer` is down.
+    ///
+    /// - `own`: we closed it, or nobody used it: costs nothing (P17).
+    pub fn on_disconnected(&mut self, now: Duration, peer: P, own: bool) {
+        let open = self.release_all(now, peer);
+        let config = self.config.trust.clone();
+        let Some(record) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        record.link = None;
+        record.claim = Claim::Unknown;
+        record.lingering.clear();
+        if open && !own {
+            let times = record.on_disconnect(now, config.disconnect_memory);
+            let pause = config
+                .disconnect_pause
+                .saturating_mul(u32::try_from(times).unwrap_or(u32::MAX));
+            record.paused_until = now + pause.min(config.disconnect_memory);
+            if times >= 3 {
+                self.penalise(now, peer, Offence::Disconnect);
+            }
+        }
+        self.dispatch(now);
+    }
+
+    /// `peer` says what it serves.
+    pub fn on_status(&mut self, now: Duration, peer: P, status: Status) {
+        let ours = status.network == self.network && status.kind == self.kind;
+        if !ours {
+            let reason = if status.network == self.network {
+                format!(
+                    "serves databases of kind {:?}, this node's is {:?}",
+                    status.kind, self.kind
+                )
+            } else {
+                format!(
+                    "serves network {:?}, this node is on {:?}",
+                    status.network, self.network
+                )
+            };
+            return self.reject(now, peer, reason);
+        }
+        let record = self.peer(now, peer);
+        record.status_asked = None;
+        let known = matches!(&record.claim, Claim::Serves(known) if *known == status);
+        record.claim = Claim::Serves(status.clone());
+        if !known {
+            self.actions.push_back(Action::Ready { peer, status });
+        }
+        self.dispatch(now);
+    }
+
+    /// The ask for a status failed.
+    ///
+    /// - `unsupported`: the peer does not speak the protocol.
+    pub fn on_status_failed(&mut self, now: Duration, peer: P, unsupported: bool) {
+        if unsupported {
+            return self.reject(now, peer, "does not speak this protocol".into());
+        }
+        self.peer(now, peer).status_asked = None;
+    }
+
+    /// The operator bans `peer`.
+    pub fn on_ban(&mut self, now: Duration, peer: P) {
+        self.peer(now, peer);
+        self.penalise(now, peer, Offence::Operator);
+        self.dispatch(now);
+    }
+
+    /// The operator forgives `peer` everything.
+    pub fn on_pardon(&mut self, now: Duration, peer: P) {
+        if let Some(record) = self.peers.get_mut(&peer) {
+            record.paused_until = Duration::ZERO;
+            if record.score.pardon(now) {
+                self.actions.push_back(Action::Unban { peer });
+            }
+        }
+        self.dispatch(now);
+    }
+
+    /// The ban of `peer` under way.
+    pub fn ban(&self, peer: &P) -> Option<Ban> {
+        self.peers.get(peer)?.score.ban()
+    }
+
+    /// Counts since the start.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            in_flight: self.attempts.len() as u64,
+            ..self.totals
+        }
+    }
+
+    /// Every peer that is known, in the order of their names.
+    pub fn views(&self, now: Duration) -> impl Iterator<Item = View<P>> {
+        self.peers.iter().map(move |(peer, record)| View {
+            peer: *peer,
+            state: record.state(now, &self.config),
+            trust: record.score.points(now, &self.config.trust),
+            rate: record.rate.bytes_per_second(),
+            window: record.window.size(),
+            in_flight: record.in_flight,
+            operations: record.verified_operations,
+            bytes: record.verified_bytes,
+            refused: record.refused,
+            offences: record.score.offences(),
+            ban: record.score.ban(),
+            size: match &record.claim {
+                Claim::Serves(status) => Some(status.size.get()),
+                _ => None,
+            },
+        })
+    }
+
+    /// When [`Self::on_timeout`] next has work.
+    pub fn poll_timeout(&self, now: Duration) -> Option<Duration> {
+        let attempts = self.attempts.values().map(|attempt| attempt.deadline);
+        let bans = self
+            .peers
+            .values()
+            .filter_map(|peer| Some(peer.score.ban()?.until));
+        let statuses = (self.peers.values())
+            .filter(|peer| peer.link.is_some() && peer.score.ban().is_none())
+            .map(|peer| peer.status_due.max(peer.status_asked.unwrap_or_default()));
+        let hard = attempts
+            .chain(bans)
+            .chain(statuses)
+            .chain(self.escrow.poll_timeout());
+        hard.chain(self.wakes(now)).min()
+    }
+
+    /// Do what is due at `now`.
+    pub fn on_timeout(&mut self, now: Duration) {
+        let late = self
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| attempt.deadline <= now);
+        let late: Vec<_> = late.map(|(id, attempt)| (*id, attempt.peer)).collect();
+        for (id, peer) in late {
+            self.on_failed(now, peer, id, Failure::Timeout);
+            self.linger(now, peer, id);
+        }
+        for (peer, record) in &mut self.peers {
+            record.lingering.retain(|_, gone| *gone > now);
+            if record.score.on_timeout(now, &self.config.trust) {
+                record.claim = Claim::Unknown;
+                self.actions.push_back(Action::Unban { peer: *peer });
+            }
+        }
+        for (root, peers) in self.escrow.on_timeout(now) {
+            self.actions.push_back(Action::Suspect { root, peers });
+        }
+        self.ask_statuses(now);
+        self.dispatch(now);
+    }
+
+    /// `(slots in use, requests in flight, sum over peers)`; equal after every event (P3).
+    pub fn slots(&self) -> (usize, usize, usize) {
+        let asked = |fetch: &&Fetch<P>| matches!(fetch.stage, Stage::Asked(_));
+        (
+            self.attempts.len(),
+            self.fetches.values().filter(asked).count(),
+            self.peers.values().map(|peer| peer.in_flight).sum(),
+        )
+    }
+
+    /// A caller wants `request` under `root`.
+    pub fn on_ask(&mut self, now: Duration, request: Request, root: Digest) -> FetchId {
+        self.next += 1;
+        let id = FetchId(self.next);
+        let fetch = Fetch {
+            request,
+            root: (root, request.size()),
+            stage: Stage::Waiting { since: now },
+            tried: BTreeMap::new(),
+        };
+        self.fetches.insert(id, fetch);
+        self.dispatch(now);
+        id
+    }
+
+    /// The caller no longer wants it (P17).
+    pub fn on_withdraw(&mut self, now: Duration, id: FetchId) {
+        if let Some(fetch) = self.fetches.remove(&id)
+            && let Stage::Asked(attempt) = fetch.stage
+            && let Some(attempt_of) = self.release(attempt)
+        {
+            self.linger(now, attempt_of.peer, attempt);
+        }
+        self.dispatch(now);
+    }
+
+    fn peer(&mut self, now: Duration, peer: P) -> &mut Peer {
+        let config = &self.config;
+        self.peers.entry(peer).or_insert_with(|| Peer::new(now, config))
+    }
+
+    fn reject(&mut self, now: Duration, peer: P, reason: String) {
+        let record = self.peer(now, peer);
+        record.status_asked = None;
+        if !matches!(&record.claim, Claim::Rejected(known) if *known == reason) {
+            record.claim = Claim::Rejected(reason.clone());
+            self.actions.push_back(Action::Rejected { peer, reason });
+        }
+    }
+
+    fn ask_statuses(&mut self, now: Duration) {
+        let config = &self.config.fetch;
+        for (peer, record) in &mut self.peers {
+            let waits = record.status_asked.is_some_and(|until| until > now);
+            if record.link.is_some() && record.score.ban().is_none() && !waits && record.status_due <= now {
+                record.status_due = now + config.status_every;
+                record.status_last = now;
+                record.status_asked = Some(now + config.stream_lifetime);
+                self.actions.push_back(Action::AskStatus { peer: *peer });
+            }
+        }
+    }
+
+    /// Take the slot of `attempt` back.
+    fn release(&mut self, id: AttemptId) -> Option<Attempt<P>> {
+        let attempt = self.attempts.remove(&id)?;
+        if let Some(peer) = self.peers.get_mut(&attempt.peer) {
+            peer.in_flight = peer.in_flight.saturating_sub(1);
+            peer.bytes_in_flight = peer.bytes_in_flight.saturating_sub(attempt.bytes);
+        }
+        Some(attempt)
+    }
+
+    /// Take back all slots of `peer`; returns whether there were any. Their requests wait again.
+    fn release_all(&mut self, now: Duration, peer: P) -> bool {
+        let of_peer = self.attempts.iter().filter(|(_, attempt)| attempt.peer == peer);
+        let ids: Vec<_> = of_peer.map(|(id, _)| *id).collect();
+        for id in &ids {
+            if let Some(attempt) = self.release(*id) {
+                self.retry(now, attempt.fetch, peer, now + self.config.fetch.retry_pause);
+            }
+        }
+        !ids.is_empty()
+    }
+
+    fn retry(&mut self, now: Duration, id: FetchId, peer: P, again: Duration) {
+        if let Some(fetch) = self.fetches.get_mut(&id) {
+            fetch.retry(now, peer, again);
+            self.totals.retried += 1;
+        }
+    }
+
+    /// The substream of `attempt` runs on although nobody waits for it.
+    fn linger(&mut self, now: Duration, peer: P, attempt: AttemptId) {
+        let gone = now + self.config.fetch.stream_lifetime;
+        if let Some(record) = self.peers.get_mut(&peer)
+            && record.link.is_some()
+        {
+            record.lingering.insert(attempt, gone);
+        }
+    }
+
+    /// Keep the number of peers that are not connected bounded: those nearest to nothing known go first.
+    fn forget_some(&mut self) {
+        let keep = self.config.trust.remembered.get();
+        let gone = |peer: &Peer| peer.link.is_none() && !peer.score.is_trusted();
+        let count = self.peers.values().filter(|peer| gone(peer)).count();
+        for _ in keep..count {
+            let least = (self.peers.iter())
+                .filter(|(_, peer)| gone(peer))
+                .min_by_key(|(_, peer)| {
+                    (
+                        peer.score.ban().is_some(),
+                        peer.score.offences(),
+                        peer.verified_bytes,
+                    )
+                })
+                .map(|(name, _)| *name);
+            if let Some(least) = least {
+                self.peers.remove(&least);
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What is kept of one peer: its standing, its speed, and what it has to do.
+
+use super::config::Config;
+use super::fetch::AttemptId;
+use super::prefix::Prefix;
+use super::rate::{Rate, Window};
+use super::score::{Ban, Score};
+use cordee_protocol::wire::Status;
+use cordee_protocol::{Location, Request};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// What a peer says of itself.
+#[derive(Clone, Debug)]
+pub(super) enum Claim {
+    /// Nothing yet.
+    Unknown,
+    /// It is of another network or kind, or does not speak the protocol.
+    Rejected(String),
+    /// It is one of ours.
+    Serves(Status),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// Where it is connected from; `None` if it is not connected.
+    pub(super) link: Option<Prefix>,
+    pub(super) claim: Claim,
+    pub(super) score: Score,
+    pub(super) rate: Rate,
+    pub(super) window: Window,
+    /// Requests with it, and the bytes expected for them.
+    pub(super) in_flight: usize,
+    pub(super) bytes_in_flight: u64,
+    /// Substreams that nobody waits for, and when they are taken to be gone.
+    pub(super) lingering: BTreeMap<AttemptId, Duration>,
+    /// Not asked before (P15, P16).
+    pub(super) paused_until: Duration,
+    /// When it went away with a request open (P15).
+    pub(super) disconnects: VecDeque<Duration>,
+    /// When "not available" may cost again (P12).
+    pub(super) forgiven_until: Duration,
+    /// When its status is to be asked for, when it last was, and when the ask under way is given up.
+    pub(super) status_due: Duration,
+    pub(super) status_last: Duration,
+    pub(super) status_asked: Option<Duration>,
+    pub(super) asked: u64,
+    pub(super) verified_operations: u64,
+    pub(super) verified_bytes: u64,
+    pub(super) refused: u64,
+}
+
+impl Peer {
+    pub(super) fn new(now: Duration, config: &Config) -> Self {
+        Self {
+            link: None,
+            claim: Claim::Unknown,
+            score: Score::new(now),
+            rate: Rate::default(),
+            window: Window::new(&config.rate),
+            in_flight: 0,
+            bytes_in_flight: 0,
+            lingering: BTreeMap::new(),
+            paused_until: Duration::ZERO,
+            disconnects: VecDeque::new(),
+            forgiven_until: Duration::ZERO,
+            status_due: now,
+            status_last: now,
+            status_asked: None,
+            asked: 0,
+            verified_operations: 0,
+            verified_bytes: 0,
+            refused: 0,
+        }
+    }
+
+    /// Connected, of our network, and not banned.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.link.is_some() && matches!(self.claim, Claim::Serves(_)) && self.score.ban().is_none()
+    }
+
+    /// Whether its status covers `request`.
+    pub(super) fn covers(&self, request: &Request) -> bool {
+        match &self.claim {
+            Claim::Serves(status) => status.oldest <= request.start() && request.size() <= status.size,
+            _ => false,
+        }
+    }
+
+    /// Whether it says to have reached `size`.
+    pub(super) fn serves(&self, size: Location) -> bool {
+        matches!(&self.claim, Claim::Serves(status) if size <= status.size)
+    }
+
+    /// Whether it has room for one more request.
+    pub(super) fn has_room(&self, config: &Config) -> bool {
+        self.in_flight < self.window.size() && self.in_flight + self.lingering.len() < config.rate.streams_max
+    }
+
+    /// Drop disconnects that are too old to count and note one; returns how many count.
+    pub(super) fn on_disconnect(&mut self, now: Duration, memory: Duration) -> usize {
+        self.disconnects.retain(|at| now.saturating_sub(*at) < memory);
+        self.disconnects.push_back(now);
+        self.disconnects.len()
+    }
+
+    pub(super) fn state(&self, now: Duration, config: &Config) -> State {
+        if self.score.ban().is_some() {
+            return State::Banned;
+        }
+        match (&self.link, &self.claim) {
+            (None, _) => State::Gone,
+            (_, Claim::Unknown) => State::Connected,
+            (_, Claim::Rejected(_)) => State::Rejected,
+            _ if self.paused_until > now => State::Paused,
+            _ if self.score.is_limited(now, &config.trust) => State::Limited,
+            _ => State::Ready,
+        }
+    }
+}
+
+/// Where a peer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Connected; its status has not come yet.
+    Connected,
+    /// May be asked.
+    Ready,
+    /// Left alone for a while: it was busy, or went away with a request open.
+    Paused,
+    /// Asked only when nobody else is eligible (P19).
+    Limited,
+    /// Of another network or kind.
+    Rejected,
+    /// Banned.
+    Banned,
+    /// Not connected.
+    Gone,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 7] = [
+        Self::Connected,
+        Self::Ready,
+        Self::Paused,
+        Self::Limited,
+        Self::Rejected,
+        Self::Banned,
+        Self::Gone,
+    ];
+
+    /// One word, for labels.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Ready => "ready",
+            Self::Paused => "paused",
+            Self::Limited => "limited",
+            Self::Rejected => "rejected",
+            Self::Banned => "banned",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// What is known of one peer, for people and scripts.
+#[derive(Clone, Debug)]
+pub struct View<P> {
+    /// Its name.
+    pub peer: P,
+    /// Where it stands.
+    pub state: State,
+    /// -100 to 10.
+    pub trust: f64,
+    /// Verified bytes per second, if measured.
+    pub rate: Option<f64>,
+    /// Requests that it may have open.
+    pub window: usize,
+    /// Requests that it has open.
+    pub in_flight: usize,
+    /// Operations of it that verified.
+    pub operations: u64,
+    /// Bytes of its answers that verified.
+    pub bytes: u64,
+    /// Answers of it that were refused.
+    pub refused: u64,
+    /// Offences of any kind.
+    pub offences: u64,
+    /// The ban under way.
+    pub ban: Option<Ban>,
+    /// Its size, if it told one.
+    pub size: Option<u64>,
+}

@@ -1,0 +1,125 @@
+//! How fast a peer is, and how much it is given at once (P30, P31).
+
+use super::config::RateConfig;
+
+/// Verified bytes per second, as a moving average.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rate(Option<f64>);
+
+impl Rate {
+    /// Bytes per second; `None` before the first verified answer.
+    pub(super) fn bytes_per_second(&self) -> Option<f64> {
+        self.0
+    }
+
+    /// An answer verified.
+    ///
+    /// - `bytes`: its operations.
+    /// - `seconds`: from asking to the end of the transfer.
+    /// - `shared`: how many requests the peer worked on in that time, on average; they share its line.
+    /// - `quality`: delivered / asked, up to 1. Who answers one operation at a time counts as slow.
+    pub(super) fn on_verified(
+        &mut self,
+        bytes: u64,
+        seconds: f64,
+        shared: f64,
+        quality: f64,
+        config: &RateConfig,
+    ) {
+        // A round trip on loopback takes more than 50 us, whatever a coarse clock says.
+        let sample = bytes as f64 * shared.max(1.0) * quality.clamp(0.01, 1.0) / seconds.max(5e-5);
+        self.0 = Some(match self.0 {
+            Some(rate) => rate + config.alpha * (sample - rate),
+            None => sample,
+        });
+    }
+
+    /// A deadline passed (P14).
+    pub(super) fn on_timeout(&mut self) {
+        // Never so slow that one lucky answer could not bring it back: 1 KiB/s.
+        self.0 = self.0.map(|rate| (rate / 2.0).max(1024.0));
+    }
+}
+
+/// Requests that a peer may have open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    size: u32,
+    /// Answers since the window last grew.
+    answered: u32,
+}
+
+impl Window {
+    /// A new peer's.
+    pub(super) fn new(config: &RateConfig) -> Self {
+        Self {
+            size: config.window_start.clamp(1, config.window_max.max(1)),
+            answered: 0,
+        }
+    }
+
+    /// Requests, at least 1.
+    pub(super) fn size(&self) -> usize {
+        self.size as usize
+    }
+
+    /// An answer came. A whole window of them is a round trip, and the window grows by one.
+    pub(super) fn on_answer(&mut self, config: &RateConfig) {
+        self.answered += 1;
+        if self.answered >= self.size {
+            self.answered = 0;
+            self.size = (self.size + 1).min(config.window_max.max(1));
+        }
+    }
+
+    /// A timeout or "busy".
+    pub(super) fn on_setback(&mut self) {
+        self.answered = 0;
+        self.size = (self.size / 2).max(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p30_rates_follow_verified_bytes() {
+        let config = RateConfig::default();
+        for (case, samples, wanted) in [
+            ("the first counts whole", vec![(1000, 1.0, 1.0, 1.0)], 1000.0),
+            (
+                "then a fifth",
+                vec![(1000, 1.0, 1.0, 1.0), (2000, 1.0, 1.0, 1.0)],
+                1200.0,
+            ),
+            ("four at once share the line", vec![(1000, 1.0, 4.0, 1.0)], 4000.0),
+            (
+                "a hundredth of what was asked",
+                vec![(1000, 1.0, 1.0, 0.01)],
+                10.0,
+            ),
+            ("no time at all", vec![(1, 0.0, 1.0, 1.0)], 20_000.0),
+        ] {
+            let mut rate = Rate::default();
+            for (bytes, seconds, shared, quality) in samples {
+                rate.on_verified(bytes, seconds, shared, quality, &config);
+            }
+            assert!((rate.bytes_per_second().unwrap() - wanted).abs() < 1e-6, "{case}");
+        }
+    }
+
+    #[test]
+    fn p31_windows_grow_by_round_trips_and_halve() {
+        let config = RateConfig::default();
+        let mut window = Window::new(&config);
+        for (answers, size) in [(0, 2), (2, 3), (2, 3), (1, 4), (4, 5), (1000, 16)] {
+            (0..answers).for_each(|_| window.on_answer(&config));
+            assert_eq!(window.size(), size);
+        }
+        for size in [8, 4, 2, 1, 1] {
+            window.on_setback();
+            assert_eq!(window.size(), size);
+        }
+    }
+}
