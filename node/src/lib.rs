@@ -1,1 +1,34 @@
+//! The process: command line, settings, disk, sockets, HTTP. Everything that decides lives below, in
+//! `cordee-protocol` and `cordee-resolver-p2p`; this crate gives it files, time, cores and connections.
+//!
+//! # Map
+//! ```text
+//!   config folder storage   what the operator decides; the folder of a node; its log on disk
+//!   network dialing         the swarm: listens, dials and redials, asks and answers through resolver-p2p
+//!   runtime source          time and cores for the engine; a database to be asked by others
+//!   writes rows             batches for a database, from JSON lines and from tables
+//!   bootstrap node          one sync from start to end; a node that serves
+//!   http                    what a node tells its operator
+//!   cli                     one file a command
+//! ```
+
 #![forbid(unsafe_code)]
+
+pub mod bench;
+pub mod bootstrap;
+pub mod cli;
+pub mod config;
+pub mod dialing;
+pub mod folder;
+pub mod http;
+#[cfg(feature = "lies")]
+pub mod lies;
+pub mod network;
+pub mod node;
+pub mod rows;
+pub mod runtime;
+pub mod source;
+pub mod storage;
+#[cfg(feature = "lies")]
+pub mod testnet;
+pub mod writes;

@@ -1,0 +1,341 @@
+//! One sync, from a folder and a target to a database: `cordee sync` without its command line.
+//!
+//! The engine waits for peers for as long as it takes (PEERS P2). Here is decided when that is too long, and what a sync
+//! that cannot end is called: no peer, no progress, or a target that nobody can prove.
+
+use crate::config::Config;
+use crate::folder::{self, Database, Folder};
+use crate::network::{self, Network, Suspect, View};
+use crate::runtime::TokioRuntime;
+use crate::source::Nothing;
+use cordee_protocol::log::Mark;
+use cordee_protocol::sync::database::Error as Unfit;
+use cordee_protocol::sync::engine::{Channels, Engine, Progress};
+use cordee_protocol::sync::error::{Ended, Error as SyncError};
+use cordee_protocol::{Location, Target};
+use cordee_resolver_p2p::{PeerReport, Shutdown, TotalsReport};
+use libp2p::Multiaddr;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How often it is looked at whether a sync still gets on.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Why there is no database at the target.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The folder.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
+    /// The swarm.
+    #[error(transparent)]
+    Network(#[from] network::Error),
+    /// Nobody to ask.
+    #[error(
+        "no peer to ask for {after} s{why}; check the addresses, and that `cordee run` is up there, or wait longer \
+         with --no-peer-timeout",
+        after = after.as_secs_f64(),
+    )]
+    NoPeers {
+        /// For how long.
+        after: Duration,
+        /// What is known of each address and peer.
+        why: String,
+    },
+    /// Peers, and still nothing new.
+    #[error(
+        "{peers} peers are connected, and none gave anything new for {after} s{why}; check that they hold the target, \
+         and run the same command again: it continues",
+        after = after.as_secs_f64(),
+    )]
+    Stalled {
+        /// Connected ones.
+        peers: usize,
+        /// For how long.
+        after: Duration,
+        /// What the resolver says it waits for.
+        why: String,
+    },
+    /// Nobody can prove the target.
+    #[error(
+        "the target {target} is suspect: {what}. The peers are not to blame, and nothing unproven was kept; get the \
+         target anew from somebody you trust"
+    )]
+    Suspect {
+        /// The target.
+        target: Box<Target>,
+        /// What was seen.
+        what: String,
+    },
+    /// Our own side: disk, or the end of the process.
+    #[error("the sync ended")]
+    Sync(#[source] Box<SyncError<Local, Shutdown>>),
+}
+
+type Local = Unfit<crate::storage::Error>;
+
+/// What a sync has done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The database.
+    pub database: Database,
+    /// The engine's last count; of an already complete database, with nothing fetched.
+    pub progress: Progress,
+    /// What each peer did.
+    pub peers: Vec<PeerReport>,
+    /// What all of them did.
+    pub totals: TotalsReport,
+    /// Whether nobody had to be asked.
+    pub already: bool,
+    /// How long it took, opening and closing included.
+    pub took: Duration,
+}
+
+/// How far a sync is, for whoever watches.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// The engine's side.
+    pub progress: Progress,
+    /// Connected peers of our network.
+    pub peers: usize,
+    /// Why nothing moves, if nothing does.
+    pub why: Option<String>,
+}
+
+/// Bring the database of `folder` to `target`, asking `peers`.
+///
+/// Dropping the future ends it; what is proven and durable is continued by the next call.
+///
+/// # Errors
+/// [`Error`].
+pub async fn bootstrap(
+    folder: &Folder,
+    target: Target,
+    peers: &[Multiaddr],
+    watched: &watch::Sender<Watched>,
+) -> Result<Outcome, Error> {
+    let began = Instant::now();
+    if is_at(folder, &target)? {
+        let database = folder.existing()?;
+        let progress = Progress {
+            start: target.start(),
+            size: target.end(),
+            end: target.end(),
+            reused: target.end().since(target.start()),
+            reached: true,
+            ..Progress::default()
+        };
+        let (peers, totals) = (Vec::new(), TotalsReport::default());
+        return Ok(Outcome {
+            database,
+            progress,
+            peers,
+            totals,
+            already: true,
+            took: began.elapsed(),
+        });
+    }
+    let mut config = folder.config().clone();
+    config.network.peers.extend_from_slice(peers);
+    let local = folder.sync_into(&target)?;
+    let source = Arc::new(Nothing::new(&config.network.name, &config.network.kind));
+    // Counted for nobody: a process that ends by itself is not scraped.
+    let mut registry = Registry::default();
+    let network = Network::start(folder.keypair()?, &config, &[], Some(source), &mut registry).await?;
+
+    let (progress_tx, progress_rx) = watch::channel(Progress::default());
+    let channels = Channels {
+        progress: Some(progress_tx),
+        ..Channels::default()
+    };
+    let runtime = Arc::new(TokioRuntime::current());
+    let resolver = network.resolver().clone();
+    let engine = Engine::new(
+        config.engine(),
+        target.clone(),
+        local,
+        resolver,
+        runtime,
+        channels,
+    );
+    let ended = tokio::select! {
+        ended = engine.run() => ended.map_err(|error| ended_because(error, &target)),
+        error = watch_over(&network, &config, &target, &progress_rx, watched) => Err(error),
+    };
+    let (peers, totals) = (network.resolver().peers(), network.resolver().totals());
+    network.stop().await;
+    let database = ended?;
+    let progress = progress_rx.borrow().clone();
+    Ok(Outcome {
+        database,
+        progress,
+        peers,
+        totals,
+        already: false,
+        took: began.elapsed(),
+    })
+}
+
+fn is_at(folder: &Folder, target: &Target) -> Result<bool, folder::Error> {
+    let (mark, bounds) = folder.mark()?;
+    let same_root = matches!(mark, Some(Mark::Complete { root, .. }) if root == *target.root());
+    Ok(same_root && bounds.end == target.end() && bounds.start <= target.start())
+}
+
+/// Tell `watched` how the sync does; returns when it cannot go on.
+async fn watch_over(
+    network: &Network,
+    config: &Config,
+    target: &Target,
+    progress: &watch::Receiver<Progress>,
+    watched: &watch::Sender<Watched>,
+) -> Error {
+    let mut patience = Patience::new(Instant::now());
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let (view, progress) = (network.view().borrow().clone(), progress.borrow().clone());
+        let why = network.resolver().why();
+        if let Some(suspect) = view
+            .suspect
+            .as_ref()
+            .filter(|suspect| suspect.root == *target.root())
+        {
+            return Error::Suspect {
+                target: target.clone().into(),
+                what: suspicion(suspect),
+            };
+        }
+        patience.on_look(Instant::now(), view.usable(), &progress);
+        if patience.without_peers() >= config.sync.no_peer_timeout {
+            return Error::NoPeers {
+                after: config.sync.no_peer_timeout,
+                why: reachability(&view),
+            };
+        }
+        if patience.without_progress() >= config.sync.stall_timeout {
+            let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+            return Error::Stalled {
+                peers: view.usable(),
+                after: config.sync.stall_timeout,
+                why,
+            };
+        }
+        watched.send_replace(Watched {
+            progress,
+            peers: view.usable(),
+            why,
+        });
+    }
+}
+
+/// Since when there is nothing.
+#[derive(Debug)]
+struct Patience {
+    now: Instant,
+    peer_seen: Instant,
+    moved: Instant,
+    seen: (u64, Location),
+}
+
+impl Patience {
+    fn new(now: Instant) -> Self {
+        Self {
+            now,
+            peer_seen: now,
+            moved: now,
+            seen: (0, Location::ZERO),
+        }
+    }
+
+    fn on_look(&mut self, now: Instant, peers: usize, progress: &Progress) {
+        self.now = now;
+        if peers > 0 {
+            self.peer_seen = now;
+        }
+        let seen = (progress.fetched_ops, progress.size);
+        if seen != self.seen {
+            (self.moved, self.seen) = (now, seen);
+        }
+    }
+
+    fn without_peers(&self) -> Duration {
+        self.now - self.peer_seen
+    }
+
+    fn without_progress(&self) -> Duration {
+        self.now - self.moved
+    }
+}
+
+fn suspicion(suspect: &Suspect) -> String {
+    match suspect.peers.len() {
+        1 => "the answers of the one peer that could be asked do not lead to its root".into(),
+        n => format!("the answers of all {n} peers that could be asked do not lead to its root"),
+    }
+}
+
+/// What is known of each address and each peer that cannot be asked.
+fn reachability(view: &View) -> String {
+    let unreached = view
+        .problems
+        .iter()
+        .map(|(address, problem)| format!("{address}: {problem}"));
+    let rejected = view
+        .connected
+        .iter()
+        .filter_map(|(peer, why)| Some(format!("{peer}: {}", why.as_ref()?)));
+    let all: Vec<_> = unreached.chain(rejected).collect();
+    if all.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", all.join("; "))
+    }
+}
+
+fn ended_because(error: SyncError<Local, Shutdown>, target: &Target) -> Error {
+    let what = match &error {
+        SyncError::Database(error) if error.is_unfit_target() => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+        SyncError::Ended(ended @ (Ended::RootMismatch { .. } | Ended::TooManyRefused { .. })) => {
+            ended.to_string()
+        }
+        _ => return Error::Sync(error.into()),
+    };
+    Error::Suspect {
+        target: target.clone().into(),
+        what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_ends_without_peers_or_without_progress() {
+        let start = Instant::now();
+        let mut patience = Patience::new(start);
+        let mut progress = Progress::default();
+        // seconds, peers, operations fetched; seconds without peers, without progress
+        for (at, peers, fetched, alone, stuck) in [
+            (1, 0, 0, 1, 1),
+            (2, 1, 0, 0, 2),
+            (3, 1, 5, 0, 0),
+            (4, 0, 6, 1, 0),
+            (9, 0, 6, 6, 5),
+        ] {
+            progress.fetched_ops = fetched;
+            patience.on_look(start + Duration::from_secs(at), peers, &progress);
+            let got = (
+                patience.without_peers().as_secs(),
+                patience.without_progress().as_secs(),
+            );
+            assert_eq!(got, (alone, stuck), "after {at} s");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The command line: one file a command, and what all of them share.
+//!
+//! # Output
+//! Results go to stdout, for a reader or with `--json` as JSON; everything else (progress, logs, errors) to stderr.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 verification failed, 130 interrupted.
+
+mod apply;
+mod failure;
+mod import;
+mod init;
+mod interrupt;
+mod output;
+mod progress;
+mod run;
+mod sync;
+#[cfg(feature = "lies")]
+mod testnet;
+
+pub use failure::{Exit, Failure};
+
+use clap::{Args, Parser, Subcommand};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Bring a node's state up to a trusted root, from peers that are not trusted.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cordee",
+    version,
+    after_help = "Examples:\n  cordee init a && cordee import -C a packages.csv && cordee run -C a\n  \
+                  cordee init b && cordee sync -C b --target ROOT@START..END --peer /ip4/127.0.0.1/tcp/7370"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// What to log to stderr: error, warn, info, debug, trace, or a filter like info,libp2p=warn
+    /// [default: warn, info for run]
+    #[arg(long, global = true, env = "CORDEE_LOG", value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    Run(run::Run),
+    Sync(sync::Sync),
+    Apply(apply::Apply),
+    Import(import::Import),
+    #[cfg(feature = "lies")]
+    Testnet(testnet::TestnetArgs),
+}
+
+/// Which node.
+#[derive(Debug, Args)]
+struct FolderArgs {
+    /// The node's folder, made by `cordee init`
+    #[arg(short = 'C', long = "dir", value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+}
+
+/// Run the command line of this process to its end.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let usual = match cli.command {
+        Command::Run(_) => "info,quinn=warn,quinn_proto=warn",
+        _ => "warn",
+    };
+    let ended = log_to_stderr(cli.log.as_deref().unwrap_or(usual)).and_then(|()| match cli.command {
+        Command::Init(init) => init.execute(),
+        Command::Run(run) => run.execute(),
+        Command::Sync(sync) => sync.execute(),
+        Command::Apply(apply) => apply.execute(),
+        Command::Import(import) => import.execute(),
+        #[cfg(feature = "lies")]
+        Command::Testnet(testnet) => testnet.execute(),
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::error(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+fn log_to_stderr(filter: &str) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        Failure::usage(format!(
+            "--log {filter:?}: {error}; write a level like info, or a filter like info,libp2p=warn"
+        ))
+    })?;
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}
+
+/// A runtime with one worker: measured faster than two, as the bytes of all connections then stay on one core.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    built.map_err(|error| {
+        Failure::failed(format!(
+            "cannot start a thread: {error}; see to the limits of this machine"
+        ))
+    })
+}
+
+/// Read an address of the command line.
+fn multiaddr(text: &str) -> Result<libp2p::Multiaddr, String> {
+    let parsed = text.parse::<libp2p::Multiaddr>();
+    parsed.map_err(|error| {
+        format!("{error}; a multiaddress looks like /ip4/10.0.0.1/tcp/7370 or /dns/HOST/udp/7370/quic-v1")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_command_has_an_example() {
+        let mut command = Cli::command();
+        command.clone().debug_assert();
+        for command in command.get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "{}", command.get_name());
+        }
+    }
+}

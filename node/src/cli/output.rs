@@ -1,0 +1,55 @@
+//! The only place that prints: results to stdout, errors to stderr.
+
+#![allow(clippy::print_stdout, reason = "results are what stdout is for")]
+
+use super::Failure;
+use crate::folder::Database;
+use serde::Serialize;
+use std::io::Write;
+
+/// Print `text`, or `value` as one line of JSON.
+///
+/// # Errors
+/// If stdout is closed: the result is lost, so the command has not done what it should.
+pub(super) fn result(json: bool, value: &impl Serialize, text: &str) -> Result<(), Failure> {
+    let line = if json {
+        serde_json::to_string(value)
+            .map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?
+    } else {
+        text.to_owned()
+    };
+    let mut stdout = std::io::stdout().lock();
+    let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    written.map_err(|error| Failure::failed(format!("cannot write the result to stdout: {error}")))
+}
+
+/// Print why the command failed.
+pub(super) fn error(failure: &Failure) {
+    // Nobody is left to tell if stderr is closed.
+    let _ = writeln!(std::io::stderr(), "cordee: {failure}");
+}
+
+/// Print something worth knowing besides the result.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A database at one size, as `apply` and `import` print it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct State {
+    pub(super) root: String,
+    pub(super) size: u64,
+    pub(super) floor: u64,
+    pub(super) target: String,
+}
+
+impl State {
+    pub(super) fn of(database: &Database) -> Self {
+        Self {
+            root: database.root().to_string(),
+            size: database.log().size().get(),
+            floor: database.floor().get(),
+            target: database.target().to_string(),
+        }
+    }
+}

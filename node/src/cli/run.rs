@@ -1,0 +1,172 @@
+//! `cordee run`: a node that serves until it is stopped.
+
+use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
+use crate::config::{Error as ConfigError, Layers};
+use crate::folder::Folder;
+use crate::node::{self, Node};
+use clap::Args;
+use libp2p::Multiaddr;
+use serde::Serialize;
+use std::fmt::Write;
+use tokio::io::AsyncReadExt;
+
+/// Serve the folder's database to other nodes, with status and metrics over HTTP
+///
+/// Stops in order at ctrl-c or SIGTERM. A running node does not take writes; stop it to apply or import more.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  cordee run -C alps --listen /ip4/0.0.0.0/tcp/7370 --http 127.0.0.1:7371\n\n\
+                        The target that it prints is what `cordee sync --target` takes."
+)]
+pub(super) struct Run {
+    #[command(flatten)]
+    folder: FolderArgs,
+
+    /// A node to stay connected to; may be repeated, adds to network.peers
+    #[arg(long = "peer", value_name = "MULTIADDR", value_parser = multiaddr, num_args = 1..)]
+    peers: Vec<Multiaddr>,
+
+    /// Where to listen; may be repeated, replaces network.listen
+    #[arg(long, value_name = "MULTIADDR", value_parser = multiaddr, num_args = 1..)]
+    listen: Vec<Multiaddr>,
+
+    /// Where to listen for HTTP, or off; replaces http.listen
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+
+    /// Print one JSON object when ready
+    #[arg(long)]
+    json: bool,
+
+    /// Stop when standard input ends: a node whose parent has gone does not stay behind
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
+
+    /// Corrupt answers on purpose, in this way
+    #[cfg(feature = "lies")]
+    #[arg(long, hide = true, value_name = "NAME")]
+    lie: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    event: &'static str,
+    peer_id: String,
+    listen: Vec<String>,
+    http: Option<String>,
+    target: String,
+    root: String,
+    size: u64,
+    pid: u32,
+}
+
+impl Run {
+    pub(super) fn execute(self) -> Result<(), Failure> {
+        let folder = Folder::open(&self.folder.dir, |layers| self.flags(layers))?;
+        let runtime = runtime()?;
+        let ended = runtime.block_on(self.serve(&folder));
+        runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+        ended
+    }
+
+    fn flags(&self, layers: Layers) -> Result<Layers, ConfigError> {
+        let mut layers = layers;
+        if !self.peers.is_empty() {
+            let known = layers.config()?.network.peers;
+            layers = layers.set(
+                "--peer",
+                "network",
+                "peers",
+                list(known.iter().chain(&self.peers)),
+            )?;
+        }
+        if !self.listen.is_empty() {
+            layers = layers.set("--listen", "network", "listen", list(&self.listen))?;
+        }
+        match &self.http {
+            Some(address) => layers.set("--http", "http", "listen", address.clone().into()),
+            None => Ok(layers),
+        }
+    }
+
+    async fn serve(&self, folder: &Folder) -> Result<(), Failure> {
+        #[cfg(feature = "lies")]
+        let lie = self.lie.as_deref();
+        #[cfg(not(feature = "lies"))]
+        let lie = None;
+        let node = Node::start(folder, lie).await?;
+        let ready = Ready::of(&node);
+        output::result(
+            self.json,
+            &ready,
+            ready.text(&folder.config().network.name).trim_end(),
+        )?;
+        tokio::select! {
+            ended = interrupt::signal() => ended?,
+            () = stdin_ends(), if self.stop_with_stdin => {}
+        }
+        tracing::info!("stopping");
+        node.stop().await;
+        Ok(())
+    }
+}
+
+impl Ready {
+    fn of(node: &Node) -> Self {
+        let target = node.target();
+        Self {
+            event: "ready",
+            peer_id: node.peer_id().to_string(),
+            listen: node.addresses().iter().map(ToString::to_string).collect(),
+            http: node.http().map(|address| address.to_string()),
+            root: target.root().to_string(),
+            size: target.end().get(),
+            target: target.to_string(),
+            pid: std::process::id(),
+        }
+    }
+
+    fn text(&self, network: &str) -> String {
+        let mut text = format!(
+            "node {} of network {network:?}, {} operations\n",
+            self.peer_id, self.size
+        );
+        for address in &self.listen {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "listening on {address}");
+        }
+        if let Some(http) = &self.http {
+            let _ = writeln!(
+                text,
+                "status on http://{http}/v1/status, metrics on http://{http}/metrics"
+            );
+        }
+        let _ = writeln!(text, "target {}", self.target);
+        text
+    }
+}
+
+impl From<node::Error> for Failure {
+    fn from(error: node::Error) -> Self {
+        match error {
+            node::Error::Folder(error) => error.into(),
+            #[cfg(feature = "lies")]
+            node::Error::Lie(error) => Self::of(Exit::Usage, &error),
+            error => Self::of(Exit::Failed, &error),
+        }
+    }
+}
+
+fn list<'a>(addresses: impl IntoIterator<Item = &'a Multiaddr>) -> toml::Value {
+    let texts = addresses
+        .into_iter()
+        .map(|address| toml::Value::from(address.to_string()));
+    toml::Value::Array(texts.collect())
+}
+
+/// Completes when nobody can write to our standard input any more.
+async fn stdin_ends() {
+    let mut ignored = [0; 256];
+    let mut stdin = tokio::io::stdin();
+    while stdin.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
+}

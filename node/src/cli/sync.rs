@@ -1,0 +1,223 @@
+//! `cordee sync`: bring a folder's database to a target once.
+
+use super::progress::{self, Unit};
+use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
+use crate::bootstrap::{Error, Outcome, Watched, bootstrap};
+use crate::folder::Folder;
+use clap::Args;
+use cordee_protocol::Target;
+use cordee_resolver_p2p::PeerReport;
+use indicatif::ProgressBar;
+use libp2p::Multiaddr;
+use serde::Serialize;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Bring the folder's database to a trusted target, from peers that are not trusted, and exit
+///
+/// Everything that peers send is proven against the target before it is kept. An interrupted sync continues when the same
+/// command is run again, and a database that is an older state of the same log is continued from.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  cordee sync -C copy --target ROOT@START..END \\\n    --peer /ip4/10.0.0.1/tcp/7370 --peer \
+                  /dns/node.example.org/udp/7370/quic-v1\n\n\
+                  `cordee apply`, `cordee import` and `cordee run` print the target of a database. Take it from \
+                  somebody you trust.\nExit codes: 0 at the target, 1 failed, 2 wrong usage, 3 the target is suspect, \
+                  130 interrupted."
+)]
+pub(super) struct Sync {
+    #[command(flatten)]
+    folder: FolderArgs,
+
+    /// What to bring the database to: a root and the locations under it
+    #[arg(long, value_name = "ROOT@START..END")]
+    target: Target,
+
+    /// A node to ask, with or without /p2p/PEER_ID at the end; may be repeated, adds to network.peers
+    #[arg(long = "peer", value_name = "MULTIADDR", value_parser = multiaddr, num_args = 1..)]
+    peers: Vec<Multiaddr>,
+
+    /// How long to go on without one connected peer, like 30s or 5m [default: sync.no_peer_timeout, 60s]
+    #[arg(long, value_name = "TIME")]
+    no_peer_timeout: Option<String>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    ok: bool,
+    root: String,
+    start: u64,
+    end: u64,
+    size: u64,
+    seconds: f64,
+    ops_fetched: u64,
+    ops_reused: u64,
+    bytes_received: u64,
+    batches: u64,
+    refused_batches: u64,
+    hedges: u64,
+    peers: Vec<PeerReport>,
+}
+
+#[derive(Serialize)]
+struct Unsuccessful {
+    ok: bool,
+    exit: u8,
+    error: String,
+}
+
+impl Sync {
+    pub(super) fn execute(self) -> Result<(), Failure> {
+        let ended = self.checked().and_then(|folder| {
+            let runtime = runtime()?;
+            let ended = runtime.block_on(self.run(&folder));
+            runtime.shutdown_timeout(Duration::from_secs(5));
+            ended
+        });
+        match ended {
+            Ok((report, text)) => output::result(self.json, &report, &text),
+            Err(failure) => {
+                if self.json {
+                    let error = failure.to_string();
+                    output::result(
+                        true,
+                        &Unsuccessful {
+                            ok: false,
+                            exit: failure.exit() as u8,
+                            error,
+                        },
+                        "",
+                    )?;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn checked(&self) -> Result<Folder, Failure> {
+        let folder = Folder::open(&self.folder.dir, |layers| match &self.no_peer_timeout {
+            Some(time) => layers.set(
+                "--no-peer-timeout",
+                "sync",
+                "no_peer_timeout",
+                time.clone().into(),
+            ),
+            None => Ok(layers),
+        })?;
+        if self.peers.is_empty() && folder.config().network.peers.is_empty() {
+            return Err(Failure::usage(
+                "nobody to ask: name a node with --peer MULTIADDR, or in `network.peers`",
+            ));
+        }
+        Ok(folder)
+    }
+
+    async fn run(&self, folder: &Folder) -> Result<(Report, String), Failure> {
+        let watched = watch::Sender::new(Watched::default());
+        let bar = progress::bar(Some(0), Unit::Operations);
+        let outcome = tokio::select! {
+            ended = bootstrap(folder, self.target.clone(), &self.peers, &watched) => Some(ended),
+            ended = interrupt::signal() => { ended?; None },
+            () = show(watched.subscribe(), &bar) => None,
+        };
+        bar.finish_and_clear();
+        let outcome = outcome.ok_or_else(|| {
+            let size = watched.borrow().progress.size;
+            Failure::new(
+                Exit::Interrupted,
+                format!(
+                    "interrupted at {size} of {} operations; what is proven is kept, and running the same command again \
+                     continues",
+                    self.target.end()
+                ),
+            )
+        })??;
+        let report = Report::of(&self.target, &outcome);
+        let text = report.text(outcome.already);
+        Ok((report, text))
+    }
+}
+
+impl Report {
+    fn of(target: &Target, outcome: &Outcome) -> Self {
+        let Outcome {
+            database,
+            progress,
+            peers,
+            totals,
+            took,
+            ..
+        } = outcome;
+        Self {
+            ok: true,
+            root: database.root().to_string(),
+            start: target.start().get(),
+            end: target.end().get(),
+            size: database.log().size().get(),
+            seconds: took.as_secs_f64(),
+            ops_fetched: progress.fetched_ops,
+            ops_reused: progress.reused,
+            bytes_received: totals.bytes_received,
+            batches: progress.batches,
+            refused_batches: totals.refused,
+            hedges: totals.hedges,
+            peers: peers.clone(),
+        }
+    }
+
+    fn text(&self, already: bool) -> String {
+        if already {
+            return format!(
+                "already at root {}, size {}: nobody was asked",
+                self.root, self.size
+            );
+        }
+        let useful = self.peers.iter().filter(|peer| peer.ops > 0).count();
+        let mut text = format!(
+            "at root {}, size {}\nfetched {} operations in {:.1} s; {} were already here\npeers that helped: {useful}, \
+             answers refused: {}",
+            self.root, self.size, self.ops_fetched, self.seconds, self.ops_reused, self.refused_batches
+        );
+        for peer in self.peers.iter().filter(|peer| peer.banned) {
+            text += &format!(
+                "\nbanned {}: {}",
+                peer.peer_id,
+                peer.ban_reason.unwrap_or("by the operator")
+            );
+        }
+        text
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Folder(error) => error.into(),
+            Error::Suspect { .. } => Self::of(Exit::Refused, &error),
+            error => Self::of(Exit::Failed, &error),
+        }
+    }
+}
+
+/// Move the bar with the sync; never ends.
+async fn show(mut watched: watch::Receiver<Watched>, bar: &ProgressBar) {
+    let mut begun = false;
+    while watched.changed().await.is_ok() {
+        let Watched { progress, peers, why } = watched.borrow_and_update().clone();
+        let held = progress.size.since(progress.start);
+        bar.set_length(progress.end.since(progress.start));
+        if !begun && held > 0 {
+            // What an earlier run has left says nothing about the rate of this one.
+            bar.reset_eta();
+            begun = true;
+        }
+        bar.set_position(held);
+        let waiting = why.map(|why| format!("  {why}")).unwrap_or_default();
+        bar.set_message(format!("{peers} peers, {} refused{waiting}", progress.refused));
+    }
+    std::future::pending().await
+}

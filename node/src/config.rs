@@ -1,0 +1,242 @@
+//! What the operator decides: `cordee.toml`, the environment, and flags, in that order (each overrides the one before).
+//!
+//! The documented file `config/cordee.toml` is the only home of names, defaults and their comments: [`Config::default`]
+//! is that file read, `cordee init` writes it, and a key that it does not have is an error.
+
+mod layers;
+
+pub use layers::{Error, Layers};
+
+use cordee_protocol::sync::plan as engine;
+use libp2p::Multiaddr;
+use serde::{Deserialize, Deserializer};
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::time::Duration;
+
+/// The settings file with every key, its comment and its default.
+pub const TEMPLATE: &str = include_str!("config/cordee.toml");
+
+/// The name of the settings file in a node's folder.
+pub const FILE_NAME: &str = "cordee.toml";
+
+/// All settings of a node.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Config {
+    /// Whom to talk to, and where.
+    pub network: Network,
+    /// How to fetch.
+    pub sync: Sync,
+    /// What to do for others.
+    pub serve: Serve,
+    /// How to judge others.
+    pub peers: Peers,
+    /// Status and metrics.
+    pub http: Http,
+}
+
+/// Section `network`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Network {
+    /// The network's name; only nodes that have the same one sync with each other.
+    pub name: String,
+    /// The kind of database, one of [`cordee_protocol::db::KINDS`].
+    pub kind: String,
+    /// Where to listen.
+    pub listen: Vec<Multiaddr>,
+    /// Whom to stay connected to.
+    pub peers: Vec<Multiaddr>,
+    /// Where others reach this node.
+    pub external: Vec<Multiaddr>,
+    /// Connections at once.
+    pub max_connections: NonZeroU32,
+    /// Share of the machine's memory above which no connection is taken.
+    pub max_memory_share: f64,
+}
+
+/// Section `sync`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Sync {
+    /// How long to wait without a peer.
+    #[serde(deserialize_with = "duration")]
+    pub no_peer_timeout: Duration,
+    /// How long to wait without progress.
+    #[serde(deserialize_with = "duration")]
+    pub stall_timeout: Duration,
+    /// Requests open at once.
+    pub max_in_flight: NonZeroUsize,
+    /// Operations in one request, at most.
+    pub batch_operations: NonZeroU64,
+    /// Operation bytes wanted in one answer.
+    pub batch_bytes: NonZeroU64,
+    /// Operation bytes asked for or held in memory, at most.
+    pub max_buffer_bytes: u64,
+}
+
+/// Section `serve`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Serve {
+    /// Operation bytes in one answer, at most.
+    pub answer_bytes: NonZeroUsize,
+    /// Requests in work over all peers.
+    pub max_requests: NonZeroUsize,
+    /// Requests in work for one peer.
+    pub max_requests_per_peer: NonZeroUsize,
+    /// Requests a second that one peer may ask; 0 is no limit.
+    pub requests_per_second: u32,
+    /// Requests that one peer may ask at once on top of that.
+    pub burst_requests: NonZeroU32,
+    /// Bytes a second that one peer is sent; 0 is no limit.
+    pub bytes_per_second: u32,
+}
+
+/// Section `peers`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Peers {
+    /// How hard to judge.
+    pub profile: Profile,
+    /// Failures without one success for this long make the target suspect.
+    #[serde(deserialize_with = "duration")]
+    pub suspect_after: Duration,
+}
+
+/// How peers are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Strangers on the internet.
+    Public,
+    /// Processes of one experiment.
+    Testnet,
+}
+
+/// Section `http`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Http {
+    /// Where to listen; `None` is off.
+    #[serde(deserialize_with = "optional_address")]
+    pub listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// How the engine asks.
+    pub fn engine(&self) -> engine::Config {
+        engine::Config {
+            max_outstanding_requests: self.sync.max_in_flight,
+            fetch_batch_size: self.sync.batch_operations,
+            batch_bytes: self.sync.batch_bytes,
+            max_buffered_bytes: self.sync.max_buffer_bytes,
+            ..engine::Config::default()
+        }
+    }
+
+    /// How peers are asked, served and judged. Of the testnet profile's numbers, bans are those of PEERS P19; pauses are
+    /// as long as it takes to restart a process on the same machine.
+    pub fn resolver(&self) -> cordee_resolver_p2p::Config {
+        let mut config = cordee_resolver_p2p::Config::new(&self.network.name, &self.network.kind);
+        config.policy.escrow.patience = self.peers.suspect_after;
+        if self.peers.profile == Profile::Testnet {
+            let trust = &mut config.policy.trust;
+            (trust.half_life, trust.ban_for) = (Duration::from_secs(60), Duration::from_secs(60));
+            (trust.disconnect_pause, trust.unavailable_pause) =
+                (Duration::from_secs(5), Duration::from_secs(5));
+        }
+        config.quota.work = self.serve.max_requests.get();
+        config.quota.work_per_peer = self.serve.max_requests_per_peer.get();
+        config.quota.requests_per_second = NonZeroU32::new(self.serve.requests_per_second);
+        config.quota.request_burst = self.serve.burst_requests;
+        config.quota.bytes_per_second = NonZeroU32::new(self.serve.bytes_per_second);
+        config
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Layers::new()
+            .config()
+            .expect("the template is read by the tests of this module")
+    }
+}
+
+/// The settings file of a new node: the template with these two values in it.
+pub fn new_file(network: &str, kind: &str) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    TEMPLATE
+        .replacen("name = \"local\"", &format!("name = {}", quoted(network)), 1)
+        .replacen(
+            "kind = \"any-unordered-variable\"",
+            &format!("kind = {}", quoted(kind)),
+            1,
+        )
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(|error| {
+        serde::de::Error::custom(format!("{text:?} is not a duration like 30s or 5m: {error}"))
+    })
+}
+
+fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_http(&text).map_err(serde::de::Error::custom)
+}
+
+/// Read an address of the HTTP listener; empty and `off` are none.
+///
+/// # Errors
+/// Says what an address looks like.
+pub fn parse_http(text: &str) -> Result<Option<SocketAddr>, String> {
+    if matches!(text, "" | "off") {
+        return Ok(None);
+    }
+    let parsed = text.parse().map(Some);
+    parsed.map_err(|_| format!("{text:?} is not an address and port like 127.0.0.1:7371 (or off)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_that_init_writes_reads_back_to_the_defaults() {
+        let default = Config::default();
+        let read = Layers::new()
+            .file(&new_file("local", "any-unordered-variable"), "f")
+            .unwrap();
+        assert_eq!(read.config().unwrap(), default);
+        assert_eq!(default.sync.no_peer_timeout, Duration::from_secs(60));
+        assert_eq!(default.http.listen, Some(([127, 0, 0, 1], 7371).into()));
+
+        let engine = engine::Config::default();
+        assert_eq!(
+            format!("{:?}", default.engine()),
+            format!("{engine:?}"),
+            "the file says what the engine does"
+        );
+        let quota = cordee_resolver_p2p::Config::new("", "").quota;
+        assert_eq!(format!("{:?}", default.resolver().quota), format!("{quota:?}"));
+
+        let named = Layers::new()
+            .file(&new_file("alps \"north\"", "other"), "f")
+            .unwrap();
+        let network = named.config().unwrap().network;
+        assert_eq!(
+            (network.name.as_str(), network.kind.as_str()),
+            ("alps \"north\"", "other")
+        );
+    }
+
+    #[test]
+    fn every_key_of_the_file_has_a_comment() {
+        let mut commented = false;
+        for line in TEMPLATE.lines() {
+            match line {
+                "" => commented = false,
+                line if line.starts_with('#') => commented = true,
+                line if line.starts_with('[') => {}
+                line => assert!(commented, "{line} has no comment"),
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The folder of one node: settings, key, data, and what the data is bound to.
+//!
+//! ```text
+//!   cordee.toml           settings, written by `init`
+//!   node.key              the node's libp2p key in its protobuf encoding; readable by the owner only
+//!   data/                 the log (see `storage`), made by the first command that writes
+//!   data/database.toml    kind and network of that log; a node of another kind or network does not touch it
+//! ```
+
+use crate::config::{self, Config, FILE_NAME, Layers};
+use crate::storage::{self, DiskJournal, Writer};
+use cordee_protocol::db::any::unordered::{self, Unordered};
+use cordee_protocol::log::Mark;
+use cordee_protocol::wire::limits::MAX_NAME;
+use cordee_protocol::{Journal, Location, Target};
+use libp2p::identity::Keypair;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+const KEY: &str = "node.key";
+const BINDING: &str = "database.toml";
+
+/// The database of a node, on disk.
+pub type Database = Unordered<DiskJournal>;
+
+/// A node's folder, with the settings that are in force.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+    config: Config,
+}
+
+/// Why a folder cannot be used; says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `init` found something there.
+    #[error(
+        "{0} exists and is not empty: choose another folder, or remove this one if its node is no longer wanted"
+    )]
+    Exists(PathBuf),
+    /// No node folder.
+    #[error(
+        "{0} is not a node folder (it has no {FILE_NAME}): make one with `cordee init`, or name another with -C"
+    )]
+    Missing(PathBuf),
+    /// A kind of database that this version does not have.
+    #[error("unknown kind of database {0:?}; known: {known}", known = cordee_protocol::db::KINDS.join(", "))]
+    Kind(String),
+    /// A network name that does not fit the wire.
+    #[error("{0:?} is not a network name: 1 to {MAX_NAME} bytes are")]
+    Network(String),
+    /// Settings.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The data belongs to another kind or network.
+    #[error(
+        "the data in {folder} is of {what} {found:?}, the settings say {wanted:?}: \
+         set `network.{what}` back, or use a fresh folder (`cordee init`)"
+    )]
+    Bound {
+        /// The node's folder.
+        folder: PathBuf,
+        /// `kind` or `name`.
+        what: &'static str,
+        /// What the data is.
+        found: String,
+        /// What the settings want.
+        wanted: String,
+    },
+    /// The key is not one.
+    #[error("{0} does not hold a libp2p key: restore it, or make a new node with `cordee init`")]
+    Key(PathBuf),
+    /// A command that needs a database found none.
+    #[error(
+        "{0} has no database yet: fill it with `cordee import` or `cordee apply` (a publisher), or with `cordee sync` \
+         (a copy)"
+    )]
+    Empty(PathBuf),
+    /// A sync was interrupted here.
+    #[error(
+        "a sync to {target} is not finished in {folder}: run it again with `cordee sync --target {target}`"
+    )]
+    Unfinished {
+        /// The node's folder.
+        folder: PathBuf,
+        /// What was aimed at.
+        target: Box<Target>,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {doing} {path}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Another process has the data open.
+    #[error(
+        "another cordee process uses {0}: stop it first (`cordee run` and `cordee sync` hold their folder), or use \
+         another folder"
+    )]
+    InUse(PathBuf),
+    /// The log.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// The database over the log.
+    #[error(transparent)]
+    Database(#[from] unordered::Error<storage::Error>),
+    /// What is left of an earlier sync, or the database to go on from.
+    #[error(transparent)]
+    Local(#[from] storage::writer::Error),
+}
+
+/// What a folder's data is; the content of `data/database.toml`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Binding {
+    kind: String,
+    network: String,
+}
+
+impl Folder {
+    /// Make a new node: settings and a fresh key.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::Kind`], [`Error::Network`], [`Error::Io`].
+    pub fn create(path: &Path, network: &str, kind: &str) -> Result<Self, Error> {
+        check_names(network, kind)?;
+        let occupied = match std::fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            Err(_) => true,
+        };
+        if occupied {
+            return Err(Error::Exists(path.into()));
+        }
+        std::fs::create_dir_all(path).map_err(io("make", path))?;
+        let key = Keypair::generate_ed25519().to_protobuf_encoding();
+        let key = key.map_err(|_| Error::Key(path.join(KEY)))?;
+        write_new(&path.join(KEY), &key, 0o600)?;
+        write_new(
+            &path.join(FILE_NAME),
+            config::new_file(network, kind).as_bytes(),
+            0o644,
+        )?;
+        Self::open(path, Ok)
+    }
+
+    /// Open a node's folder; `flags` lays what the command line says over file and environment.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Config`], [`Error::Kind`], [`Error::Network`].
+    pub fn open(
+        path: &Path,
+        flags: impl FnOnce(Layers) -> Result<Layers, config::Error>,
+    ) -> Result<Self, Error> {
+        let file = path.join(FILE_NAME);
+        if !file.is_file() {
+            return Err(Error::Missing(path.into()));
+        }
+        let config = flags(Layers::of(&file)?)?.config()?;
+        check_names(&config.network.name, &config.network.kind)?;
+        Ok(Self {
+            path: path.into(),
+            config,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the log is.
+    pub fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// The node's key.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Key`].
+    pub fn keypair(&self) -> Result<Keypair, Error> {
+        let path = self.path.join(KEY);
+        let bytes = std::fs::read(&path).map_err(io("read", &path))?;
+        Keypair::from_protobuf_encoding(&bytes).map_err(|_| Error::Key(path))
+    }
+
+    /// Bind the data to kind and network, or see that it is bound to these.
+    ///
+    /// # Errors
+    /// [`Error::Bound`], [`Error::Io`].
+    pub fn bind(&self) -> Result<(), Error> {
+        let data = self.data();
+        std::fs::create_dir_all(&data).map_err(io("make", &data))?;
+        let path = data.join(BINDING);
+        let network = &self.config.network;
+        let wanted = Binding {
+            kind: network.kind.clone(),
+            network: network.name.clone(),
+        };
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let text = toml::to_string(&wanted).expect("two strings are TOML");
+                let place = || io("write", &path);
+                let mut file = tempfile::NamedTempFile::new_in(&data).map_err(place())?;
+                file.write_all(text.as_bytes()).map_err(place())?;
+                file.as_file().sync_all().map_err(place())?;
+                file.persist(&path).map_err(|error| place()(error.error))?;
+                return Ok(());
+            }
+            text => text.map_err(io("read", &path))?,
+        };
+        let found: Binding = toml::from_str(&text).map_err(|error| config::Error::Toml {
+            place: path.display().to_string(),
+            message: error.message().into(),
+        })?;
+        let pairs = [
+            ("kind", found.kind, wanted.kind),
+            ("name", found.network, wanted.network),
+        ];
+        match pairs.into_iter().find(|(_, found, wanted)| found != wanted) {
+            Some((what, found, wanted)) => Err(Error::Bound {
+                folder: self.path.clone(),
+                what,
+                found,
+                wanted,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// What the log was last marked as, and which locations it holds.
+    ///
+    /// # Errors
+    /// [`Error::Bound`], [`Error::Storage`].
+    pub fn mark(&self) -> Result<(Option<Mark>, std::ops::Range<Location>), Error> {
+        let journal = self.journal()?;
+        Ok((journal.mark().cloned(), journal.bounds()))
+    }
+
+    /// The database, made if there is none: for publishers.
+    ///
+    /// # Errors
+    /// [`Error::Unfinished`], [`Error::Bound`], [`Error::Storage`], [`Error::Database`].
+    pub fn publisher(&self) -> Result<Database, Error> {
+        self.database(self.journal()?)
+    }
+
+    /// The database that is there: for those who serve it.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], and those of [`Self::publisher`].
+    pub fn existing(&self) -> Result<Database, Error> {
+        let journal = self.journal()?;
+        match journal.mark() {
+            None => Err(Error::Empty(self.path.clone())),
+            Some(_) => self.database(journal),
+        }
+    }
+
+    /// The log, to be brought to `target`: what is held of it is kept. Blocks while that is replayed.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Bound`], [`Error::Storage`], [`Error::Local`].
+    pub fn sync_into(&self, target: &Target) -> Result<Writer, Error> {
+        Ok(Writer::open(self.journal()?, target.clone())?)
+    }
+
+    fn database(&self, journal: DiskJournal) -> Result<Database, Error> {
+        Unordered::open(journal).map_err(|error| match error {
+            unordered::Error::Unfinished(target) => Error::Unfinished {
+                folder: self.path.clone(),
+                target: target.into(),
+            },
+            error => error.into(),
+        })
+    }
+
+    fn journal(&self) -> Result<DiskJournal, Error> {
+        self.bind()?;
+        DiskJournal::open(self.data(), storage::Options::default()).map_err(|error| match error {
+            storage::Error::Locked { .. } => Error::InUse(self.path.clone()),
+            error => error.into(),
+        })
+    }
+}
+
+impl Error {
+    /// Whether the operator's input or settings are at fault, rather than the machine.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Io { .. } | Self::Key(_) | Self::InUse(_) => false,
+            Self::Storage(_) | Self::Database(_) | Self::Local(_) => false,
+            _ => true,
+        }
+    }
+}
+
+fn check_names(network: &str, kind: &str) -> Result<(), Error> {
+    if !cordee_protocol::db::KINDS.contains(&kind) {
+        return Err(Error::Kind(kind.into()));
+    }
+    if network.is_empty() || network.len() > MAX_NAME {
+        return Err(Error::Network(network.into()));
+    }
+    Ok(())
+}
+
+fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| Error::Io {
+        doing,
+        path: path.into(),
+        source,
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    let written = options.open(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(io("write", path))
+}

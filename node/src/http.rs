@@ -1,0 +1,123 @@
+//! What a node tells its operator over HTTP: health, metrics, status, peers. Reads only; loopback by default.
+//!
+//! Errors are JSON, `{"error":{"code","message"}}`. A request may take [`ANSWER_WITHIN`], and what it asks is bounded: no
+//! route reads a body.
+
+use crate::node::Facts;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// How long an answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A listener that answers until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listen on `address` and answer from `facts`.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub async fn start(address: SocketAddr, facts: Arc<Facts>) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            let served = axum::serve(listener, router(facts));
+            tokio::select! {
+                // Accepting never fails for good; connections end with the process.
+                _ = served => {}
+                _ = stopped => {}
+            }
+        });
+        Ok(Self { address, stop, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Take no more requests.
+    pub async fn stop(self) {
+        drop(self.stop);
+        // A task that panicked takes none either.
+        let _ = self.task.await;
+    }
+}
+
+fn router(facts: Arc<Facts>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route(
+            "/v1/status",
+            get(|State(facts): State<Arc<Facts>>| async move { Json(facts.status()) }),
+        )
+        .route(
+            "/v1/peers",
+            get(|State(facts): State<Arc<Facts>>| async move { Json(facts.peers()) }),
+        )
+        .fallback(|| async { failure(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
+        .method_not_allowed_fallback(|| async {
+            failure(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this path takes GET only",
+            )
+        })
+        .layer(from_fn(in_time))
+        .with_state(facts)
+}
+
+async fn ready(State(facts): State<Arc<Facts>>) -> Response {
+    let status = facts.status();
+    if status.state == "following" {
+        "ready\n".into_response()
+    } else {
+        failure(StatusCode::SERVICE_UNAVAILABLE, "not_ready", &status.why)
+    }
+}
+
+async fn metrics(State(facts): State<Arc<Facts>>) -> Response {
+    match facts.metrics() {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
+        }
+        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()),
+    }
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    let answered = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await;
+    answered.unwrap_or_else(|_| failure(StatusCode::GATEWAY_TIMEOUT, "timeout", "the answer took too long"))
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+fn failure(status: StatusCode, code: &str, message: &str) -> Response {
+    let error = Problem { code, message };
+    (status, Json(serde_json::json!({ "error": error }))).into_response()
+}

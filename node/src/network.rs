@@ -1,0 +1,216 @@
+//! The swarm: listens, dials and redials, and runs the behaviour that asks and answers. It decides nothing about peers.
+//!
+//! ```text
+//!   Network (handle) --stop--> task: Swarm { limits, memory, identify, ping, sync } <--> TCP+Noise+Yamux, QUIC
+//!      ^   ^                     |
+//!      |   +--- View (watch) ----+        what it listens on, who is connected, what went wrong
+//!      +------- Resolver                  shared with the behaviour; used by the engine and for reports
+//! ```
+//! The task ends when the handle is dropped. Nothing queues here: a view replaces the one before.
+
+mod behaviour;
+mod drive;
+
+use crate::config::Config;
+use crate::network::behaviour::Behaviour;
+use cordee_protocol::sync::serve::Source;
+use cordee_protocol::{Digest, Location};
+use cordee_resolver_p2p::{Metrics, Resolver};
+use libp2p::core::upgrade::Version;
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, metrics, noise, tcp, yamux};
+use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// How long a connection without a substream stays. Statuses go back and forth far more often.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// How long a listener may take to come up.
+const LISTEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why the network did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Keys, DNS or TLS.
+    #[error("cannot set up {what}: {reason}")]
+    Setup {
+        /// What.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {reason}; choose another with --listen or `network.listen`")]
+    Listen {
+        /// Which.
+        address: Multiaddr,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// What the swarm looks like now.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Addresses that it listens on, without the peer id.
+    pub listen: Vec<Multiaddr>,
+    /// Connected peers, and those of them that will not be asked, with the reason. Bounded by the connection limit.
+    pub connected: BTreeMap<PeerId, Option<String>>,
+    /// Addresses to stay connected to that are not connected, and why.
+    pub problems: Vec<(Multiaddr, String)>,
+    /// The target that the peers' answers made suspect, the newest.
+    pub suspect: Option<Suspect>,
+}
+
+/// A target under which only failures were seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// The root.
+    pub root: Digest,
+    /// The operations that it should be over.
+    pub size: Location,
+    /// Who failed.
+    pub peers: Vec<PeerId>,
+}
+
+impl View {
+    /// How many peers are connected and of our network.
+    pub fn usable(&self) -> usize {
+        self.connected
+            .values()
+            .filter(|rejected| rejected.is_none())
+            .count()
+    }
+}
+
+/// A running swarm.
+#[derive(Debug)]
+pub struct Network {
+    peer_id: PeerId,
+    view: watch::Receiver<View>,
+    resolver: Handle,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// The resolver, which has no [`std::fmt::Debug`].
+struct Handle(Resolver);
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+impl Network {
+    /// Start a swarm that serves `source`, and wait until it listens.
+    ///
+    /// - `listen`: where; none for a node that only asks.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn start(
+        keypair: Keypair,
+        config: &Config,
+        listen: &[Multiaddr],
+        source: Option<Arc<dyn Source>>,
+        registry: &mut Registry,
+    ) -> Result<Self, Error> {
+        let peer_id = keypair.public().to_peer_id();
+        let counters = metrics::Metrics::new(registry);
+        let sync = cordee_resolver_p2p::Behaviour::new(config.resolver(), source, Metrics::new(registry));
+        let resolver = sync.resolver();
+        let mut swarm = swarm(keypair, config, sync, registry)?;
+        for address in &config.network.external {
+            swarm.add_external_address(address.clone());
+        }
+        let mut drive = drive::Drive::new(swarm, &config.network.peers, counters);
+        match tokio::time::timeout(LISTEN_WITHIN, drive.listen(listen)).await {
+            Ok(listening) => listening?,
+            Err(_) => {
+                let address = listen.first().cloned().unwrap_or_else(Multiaddr::empty);
+                return Err(Error::Listen {
+                    address,
+                    reason: "it takes too long".into(),
+                });
+            }
+        }
+        let view = drive.view();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(drive.run(stopped));
+        Ok(Self {
+            peer_id,
+            view,
+            resolver: Handle(resolver),
+            stop,
+            task,
+        })
+    }
+
+    /// This node's name in the network.
+    pub fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
+    /// Asks the peers, and tells how they do.
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver.0
+    }
+
+    /// What the swarm looks like, now and as it changes.
+    pub fn view(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
+    /// The addresses that others can dial, with the peer id.
+    pub fn addresses(&self) -> Vec<Multiaddr> {
+        let with_id = |address: &Multiaddr| address.clone().with(Protocol::P2p(self.peer_id));
+        self.view.borrow().listen.iter().map(with_id).collect()
+    }
+
+    /// Close all connections.
+    pub async fn stop(self) {
+        drop(self.stop);
+        // A task that panicked has closed its connections just as well.
+        let _ = self.task.await;
+    }
+}
+
+fn swarm(
+    keypair: Keypair,
+    config: &Config,
+    sync: cordee_resolver_p2p::Behaviour,
+    registry: &mut Registry,
+) -> Result<Swarm<Behaviour>, Error> {
+    let setup = |what, error: &dyn std::fmt::Display| Error::Setup {
+        what,
+        reason: error.to_string(),
+    };
+    let built = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(
+            tcp::Config::default().nodelay(true),
+            noise::Config::new,
+            yamux::Config::default,
+        )
+        .map_err(|error| setup("encryption", &error))?
+        .with_quic()
+        .with_dns()
+        .map_err(|error| setup("name resolution (resolv.conf)", &error))?
+        .with_bandwidth_metrics(registry)
+        .with_behaviour(|keypair| Behaviour::new(keypair, config, sync))
+        .map_err(|error| setup("the behaviour", &error))?
+        // A substream's first message goes out with its negotiation: a round trip less for each request.
+        .with_swarm_config(|settings| {
+            settings
+                .with_idle_connection_timeout(IDLE)
+                .with_substream_upgrade_protocol_override(Version::V1Lazy)
+        });
+    Ok(built.build())
+}

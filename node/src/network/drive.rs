@@ -1,0 +1,239 @@
+//! The task that drives the swarm.
+
+use super::behaviour::{Behaviour, BehaviourEvent};
+use super::{Error, Suspect, View};
+use crate::dialing::Dialing;
+use cordee_resolver_p2p::Event;
+use futures::StreamExt;
+use libp2p::core::transport::ListenerId;
+use libp2p::metrics::{Metrics, Recorder};
+use libp2p::swarm::dial_opts::DialOpts;
+use libp2p::swarm::{DialError, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, TransportError};
+use std::collections::HashMap;
+use std::time::Instant;
+use tokio::sync::{oneshot, watch};
+
+pub(super) struct Drive {
+    swarm: Swarm<Behaviour>,
+    dialing: Dialing,
+    view: watch::Sender<View>,
+    metrics: Metrics,
+}
+
+impl Drive {
+    pub(super) fn new(swarm: Swarm<Behaviour>, peers: &[Multiaddr], metrics: Metrics) -> Self {
+        let dialing = Dialing::new(Instant::now(), peers.iter().cloned(), rand::random());
+        Self {
+            swarm,
+            dialing,
+            view: watch::Sender::new(View::default()),
+            metrics,
+        }
+    }
+
+    pub(super) fn view(&self) -> watch::Receiver<View> {
+        self.view.subscribe()
+    }
+
+    /// Listen on `addresses`; returns when each is bound.
+    pub(super) async fn listen(&mut self, addresses: &[Multiaddr]) -> Result<(), Error> {
+        let mut waiting: HashMap<ListenerId, &Multiaddr> = HashMap::new();
+        for address in addresses {
+            let failed = |error| Error::Listen {
+                address: address.clone(),
+                reason: transport_reason(&error),
+            };
+            waiting.insert(self.swarm.listen_on(address.clone()).map_err(failed)?, address);
+        }
+        while !waiting.is_empty() {
+            let event = self.swarm.select_next_some().await;
+            match &event {
+                SwarmEvent::NewListenAddr { listener_id, .. } => {
+                    waiting.remove(listener_id);
+                }
+                SwarmEvent::ListenerClosed {
+                    listener_id, reason, ..
+                } => {
+                    if let Some(address) = waiting.remove(listener_id) {
+                        let reason = reason.as_ref().err().map_or("closed".into(), ToString::to_string);
+                        return Err(Error::Listen {
+                            address: address.clone(),
+                            reason,
+                        });
+                    }
+                }
+                _ => {}
+            }
+            self.on_event(event);
+        }
+        Ok(())
+    }
+
+    /// Run until told to stop, or until whoever could tell is gone.
+    pub(super) async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
+        loop {
+            self.dial();
+            let wake = self.dialing.poll_timeout();
+            let sleep = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = &mut stopped => return,
+                event = self.swarm.select_next_some() => self.on_event(event),
+                () = sleep => {}
+            }
+        }
+    }
+
+    fn dial(&mut self) {
+        let now = Instant::now();
+        let due = self.dialing.due(now);
+        if due.is_empty() {
+            return;
+        }
+        for (route, address) in due {
+            let options = DialOpts::from(address);
+            let connection = options.connection_id();
+            match self.swarm.dial(options) {
+                Ok(()) => self.dialing.on_dialing(route, connection),
+                Err(error) => self.dialing.on_refused(now, route, &dial_reason(&error)),
+            }
+        }
+        self.tell_problems();
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        self.metrics.record(&event);
+        let now = Instant::now();
+        match event {
+            SwarmEvent::NewListenAddr { address, .. } => {
+                tracing::info!(%address, "listening");
+                self.view.send_modify(|view| view.listen.push(address));
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.view
+                    .send_modify(|view| view.listen.retain(|other| *other != address));
+            }
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => {
+                tracing::info!(peer = %peer_id, address = %endpoint.get_remote_address(), "connected");
+                self.dialing.on_connected(connection_id, peer_id);
+                self.view.send_modify(|view| {
+                    view.connected.entry(peer_id).or_default();
+                });
+                self.tell_problems();
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                num_established: 0,
+                cause,
+                ..
+            } => {
+                tracing::info!(peer = %peer_id, cause = cause.map(tracing::field::display), "disconnected");
+                self.dialing.on_disconnected(now, peer_id);
+                self.view.send_modify(|view| {
+                    view.connected.remove(&peer_id);
+                });
+            }
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                peer_id,
+                error,
+            } => {
+                let reason = dial_reason(&error);
+                tracing::debug!(
+                    peer = peer_id.map(tracing::field::display),
+                    reason,
+                    "could not connect"
+                );
+                self.dialing.on_failed(now, connection_id, &reason);
+                self.tell_problems();
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.metrics.record(&event),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.metrics.record(&event),
+            SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.on_sync(event),
+            _ => {}
+        }
+    }
+
+    fn on_sync(&mut self, event: Event) {
+        match event {
+            Event::Ready { peer, status } => {
+                tracing::debug!(%peer, size = %status.size, "a peer told what it serves");
+                self.dialing.on_good(peer);
+                self.judge(&peer, None);
+            }
+            Event::Rejected { peer, reason } => {
+                tracing::warn!(%peer, reason, "a peer will not be asked");
+                self.judge(&peer, Some(reason));
+            }
+            Event::Banned { peer, reason, .. } => {
+                tracing::warn!(%peer, reason = reason.sentence(), "a peer is banned");
+            }
+            Event::Unbanned { peer } => tracing::info!(%peer, "a ban is over"),
+            Event::TargetSuspect { root, size, peers } => {
+                self.view
+                    .send_modify(|view| view.suspect = Some(Suspect { root, size, peers }));
+            }
+            _ => {}
+        }
+    }
+
+    /// Note whether a connected peer will be asked.
+    fn judge(&self, peer: &PeerId, rejected: Option<String>) {
+        self.view
+            .send_if_modified(|view| match view.connected.get_mut(peer) {
+                Some(known) if *known != rejected => {
+                    *known = rejected;
+                    true
+                }
+                _ => false,
+            });
+    }
+
+    fn tell_problems(&self) {
+        self.view
+            .send_modify(|view| view.problems = self.dialing.problems());
+    }
+}
+
+/// One short sentence of a nested error.
+fn dial_reason(error: &DialError) -> String {
+    match error {
+        DialError::Transport(tried) => {
+            let reasons = tried.iter().map(|(_, error)| transport_reason(error));
+            reasons
+                .reduce(|all, one| format!("{all}; {one}"))
+                .unwrap_or_else(|| "no address to dial".into())
+        }
+        DialError::Denied { cause } => innermost(cause),
+        DialError::WrongPeerId { obtained, .. } => format!("another peer answers there: {obtained}"),
+        DialError::LocalPeerId { .. } => "that is this node itself".into(),
+        error => error.to_string(),
+    }
+}
+
+fn transport_reason(error: &TransportError<std::io::Error>) -> String {
+    match error {
+        TransportError::MultiaddrNotSupported(_) => {
+            "this kind of address is not supported (tcp and quic-v1 are)".into()
+        }
+        TransportError::Other(error) => innermost(error),
+    }
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

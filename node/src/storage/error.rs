@@ -1,0 +1,105 @@
+//! Why the log on disk refused: what happened, where, and what to do next.
+
+use cordee_protocol::Location;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Why a [`DiskJournal`](super::DiskJournal) refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another handle, mostly another process, has the folder.
+    #[error("{} is held by another process: stop it, or choose another folder", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The disk is full. What was committed is safe.
+    #[error("the disk is full at {}: free some space and open the log again", path.display())]
+    Full {
+        /// What was being written.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The operating system refused.
+    #[error("cannot {doing} {}: see to the disk and its permissions, then open the log again", path.display())]
+    Io {
+        /// What was tried: "read", "write", ..
+        doing: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The files are not what the record says. Nothing that this program does leads there.
+    #[error(
+        "{} is damaged at byte {offset}: {what}; check the disk, then restore the folder or remove it and sync again",
+        path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What was found.
+        what: String,
+    },
+    /// Another version of the program wrote the folder.
+    #[error("{} has format version {found}, this program knows {}: use the program that wrote it", path.display(), super::VERSION)]
+    Version {
+        /// The record.
+        path: PathBuf,
+        /// The version it names.
+        found: u8,
+    },
+    /// Locations outside the bounds were asked for, or none.
+    #[error("locations {}..{} asked for, {}..{} are held", asked.start, asked.end, held.start, held.end)]
+    NotHeld {
+        /// What was asked for.
+        asked: Range<Location>,
+        /// The bounds.
+        held: Range<Location>,
+    },
+    /// The log would pass 2^62 operations.
+    #[error("a log ends at 2^62 operations")]
+    TooLong,
+    /// The number of pinned nodes is not that of the peaks at the start.
+    #[error("{got} pinned nodes where location {at} has {want}")]
+    Pinned {
+        /// The start.
+        at: Location,
+        /// How many were given.
+        got: usize,
+        /// How many peaks there are.
+        want: usize,
+    },
+    /// An earlier write failed, so what the files hold is unknown. What was committed is safe.
+    #[error("an earlier write to the log in {} failed: open it again", folder.display())]
+    Poisoned {
+        /// The log's folder.
+        folder: PathBuf,
+    },
+}
+
+impl Error {
+    /// Say what was tried on which path when `source` came.
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| {
+            let path = path.to_path_buf();
+            match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, source },
+                _ => Self::Io { doing, path, source },
+            }
+        }
+    }
+
+    pub(super) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Corrupt {
+            path: path.to_path_buf(),
+            offset,
+            what: what.into(),
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! The [`Journal`] of the protocol over files.
+
+use super::error::Error;
+use super::file::{Files, OsFiles};
+use super::record::Record;
+use super::segments::{Layout, Segments, segments};
+use super::{Options, SEGMENT_BITS};
+use bytes::Bytes;
+use cordee_protocol::log::{Journal, Mark, Operations};
+use cordee_protocol::mmr::nodes::peaks_at;
+use cordee_protocol::mmr::position::nodes_between;
+use cordee_protocol::mmr::shape::{peak_count, peaks};
+use cordee_protocol::mmr::{Location, Nodes, Position};
+use cordee_protocol::{Digest, Elements};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Bytes of an entry of the offset table.
+const OFFSET: usize = size_of::<u64>();
+
+/// Most entries of the offset table that are read at once.
+const MAX_OFFSETS: u64 = 16 << 10;
+
+/// A log on disk. The [module docs](super) say what is where and what survives what.
+#[derive(Debug)]
+pub struct DiskJournal<F: Files = OsFiles> {
+    files: F,
+    folder: PathBuf,
+    buffer_bytes: usize,
+    operations: Segments<F>,
+    offsets: Segments<F>,
+    nodes: Segments<F>,
+    epoch: u64,
+    held: Range<Location>,
+    pinned: Option<Vec<Digest>>,
+    mark: Option<Mark>,
+    /// What the record on disk says.
+    recorded: Record,
+    /// The lowest size below the recorded one that was rewound to since: what is recorded above it is to be overwritten.
+    rewound: Option<Location>,
+    poisoned: bool,
+    _lock: F::Lock,
+}
+
+impl DiskJournal {
+    /// Open the log in `folder`, made empty at location 0 if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if somebody has it open, [`Error::Corrupt`] if the files are not what its record says,
+    /// [`Error::Version`], [`Error::Full`], [`Error::Io`].
+    pub fn open(folder: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
+        Self::open_on(OsFiles, folder, options)
+    }
+}
+
+impl<F: Files> DiskJournal<F> {
+    /// As [`DiskJournal::open`], on any file system.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_on(files: F, folder: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
+        let folder = folder.into();
+        let [operations, offsets, nodes] = ["operations", "offsets", "nodes"].map(|name| folder.join(name));
+        make_folder(&files, &folder)?;
+        let path = folder.join("lock");
+        let locked = files.lock(&path).map_err(Error::io("lock", &path))?;
+        let _lock = locked.ok_or(Error::Locked { path })?;
+        for folder in [&operations, &offsets, &nodes] {
+            make_folder(&files, folder)?;
+        }
+        let record = match Record::read(&files, &folder)? {
+            Some(record) => record,
+            None => {
+                for runs in [&operations, &offsets, &nodes] {
+                    if !segments(&files, runs)?.is_empty() {
+                        let what = "it is missing, and there are segments that it should speak of";
+                        return Err(Error::corrupt(&folder.join("record"), 0, what));
+                    }
+                }
+                let bits = options.segment_bits;
+                let fresh = Record::empty(bits.clamp(*SEGMENT_BITS.start(), *SEGMENT_BITS.end()));
+                fresh.replace(&files, &folder)?;
+                fresh
+            }
+        };
+        let bits = record.segment_bits;
+        let run = |folder, width, per_file, range| {
+            let layout = Layout {
+                folder,
+                width,
+                per_file,
+            };
+            Segments::open(&files, layout, record.epoch, range)
+        };
+        let held = record.held.clone();
+        let positions = held.start.position().get()..held.end.position().get();
+        let journal = Self {
+            operations: run(operations, 1, 1 << bits, record.bytes.clone())?,
+            offsets: run(
+                offsets,
+                OFFSET as u64,
+                1 << (bits - 6),
+                held.start.get()..held.end.get(),
+            )?,
+            nodes: run(nodes, Digest::LEN as u64, 1 << (bits - 5), positions)?,
+            files,
+            folder,
+            buffer_bytes: options.buffer_bytes,
+            epoch: record.epoch,
+            held,
+            pinned: record.pinned.clone(),
+            mark: record.mark.clone(),
+            recorded: record,
+            rewound: None,
+            poisoned: false,
+            _lock,
+        };
+        journal.check_end()?;
+        Ok(journal)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The bytes that the segments take on the disk. Looks at every file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn disk_bytes(&self) -> Result<u64, Error> {
+        let mut bytes = 0;
+        for folder in [
+            self.operations.folder(),
+            self.offsets.folder(),
+            self.nodes.folder(),
+        ] {
+            let found = segments(&self.files, folder)?;
+            bytes += found.iter().map(|(_, _, entry)| entry.allocated).sum::<u64>();
+        }
+        Ok(bytes)
+    }
+
+    /// The offset table and the operations must end together.
+    fn check_end(&self) -> Result<(), Error> {
+        let (end, recorded) = (self.end_before(self.held.end)?, self.operations.end());
+        if end == recorded {
+            return Ok(());
+        }
+        let (path, offset) = self.offsets.locate(self.held.end.get() - 1);
+        let what = format!("the last operation ends at {end}, by the record at {recorded}");
+        Err(Error::corrupt(&path, offset, what))
+    }
+
+    /// Where the operations below `at` end, in the run of operation bytes. `at` lies inside the bounds.
+    fn end_before(&self, at: Location) -> Result<u64, Error> {
+        if at == self.held.start {
+            return Ok(self.operations.start());
+        }
+        let mut end = [0; OFFSET];
+        self.offsets.read(&self.files, at.get() - 1, &mut end)?;
+        Ok(u64::from_le_bytes(end))
+    }
+
+    /// As [`Self::end_before`], but an end that cannot be one is an error.
+    fn cut_at(&self, at: Location) -> Result<u64, Error> {
+        let end = self.end_before(at)?;
+        let (before, behind) = (at.since(self.held.start), self.held.end.since(at));
+        let bytes = self.operations.start()..self.operations.end();
+        // Every operation has a byte at least.
+        if bytes.start.saturating_add(before) <= end && end.saturating_add(behind) <= bytes.end {
+            return Ok(end);
+        }
+        Err(self.bad_offset(at.get().saturating_sub(1), end))
+    }
+
+    fn bad_offset(&self, entry: u64, end: u64) -> Error {
+        let (path, offset) = self.offsets.locate(entry);
+        Error::corrupt(&path, offset, format!("{end} is no end of an operation"))
+    }
+
+    /// Where the operations of `range` begin, and where each ends counted from there: those that fit `max_bytes`, at
+    /// least one.
+    fn ends(&self, range: &Range<Location>, max_bytes: u64) -> Result<(u64, Vec<u32>), Error> {
+        let first = self.end_before(range.start)?;
+        let whole = self.operations.end();
+        let mut ends: Vec<u32> = Vec::new();
+        let mut table = Vec::new();
+        let mut before = first;
+        let mut next = range.start.get();
+        while next < range.end.get() {
+            let entries = (range.end.get() - next).min(MAX_OFFSETS);
+            table.resize(entries as usize * OFFSET, 0);
+            self.offsets.read(&self.files, next, &mut table)?;
+            ends.reserve(entries as usize);
+            for (entry, end) in (next..).zip(table.as_chunks::<OFFSET>().0) {
+                let end = u64::from_le_bytes(*end);
+                if end <= before || end > whole {
+                    return Err(self.bad_offset(entry, end));
+                }
+                before = end;
+                match u32::try_from(end - first) {
+                    Ok(end) if ends.is_empty() || u64::from(end) <= max_bytes => ends.push(end),
+                    Err(_) if ends.is_empty() => return Err(self.bad_offset(entry, end)),
+                    _ => return Ok((first, ends)),
+                }
+            }
+            next += entries;
+        }
+        Ok((first, ends))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let folder = || self.folder.clone();
+        if self.poisoned {
+            Err(Error::Poisoned { folder: folder() })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_held(&self, asked: Range<Location>) -> Result<(), Error> {
+        let held = self.held.clone();
+        if held.start <= asked.start && asked.start <= asked.end && asked.end <= held.end {
+            Ok(())
+        } else {
+            Err(Error::NotHeld { asked, held })
+        }
+    }
+
+    /// Do what changes files: if it fails, so does every later call.
+    fn writing(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        self.check()?;
+        self.poisoned = true;
+        work(self)?;
+        self.poisoned = false;
+        Ok(())
+    }
+
+    fn buffered(&self) -> usize {
+        self.operations.buffered() + self.offsets.buffered() + self.nodes.buffered()
+    }
+
+    /// Write the buffers out. What the record speaks of is never overwritten: where that would happen, the record is
+    /// shortened first.
+    fn flush(&mut self) -> Result<(), Error> {
+        if self.buffered() == 0 {
+            return Ok(());
+        }
+        if let Some(size) = self.rewound.take() {
+            let shortened = self.shortened(size)?;
+            self.put(shortened)?;
+        }
+        let runs = [&mut self.operations, &mut self.offsets, &mut self.nodes];
+        runs.into_iter().try_for_each(|run| run.flush(&self.files))
+    }
+
+    /// What is recorded, up to `size` only. It is still part of the same sync, but not the same complete database.
+    fn shortened(&self, size: Location) -> Result<Record, Error> {
+        let was = &self.recorded;
+        let end = if size == was.held.start {
+            was.bytes.start
+        } else {
+            self.end_before(size)?
+        };
+        Ok(Record {
+            held: was.held.start..size,
+            bytes: was.bytes.start..end,
+            mark: was.mark.clone().filter(|mark| matches!(mark, Mark::Syncing(_))),
+            ..was.clone()
+        })
+    }
+
+    /// Replace the record. What it speaks of is durable.
+    fn put(&mut self, record: Record) -> Result<(), Error> {
+        record.replace(&self.files, &self.folder)?;
+        self.recorded = record;
+        Ok(())
+    }
+}
+
+fn make_folder<F: Files>(files: &F, folder: &Path) -> Result<(), Error> {
+    files.make_folder(folder).map_err(Error::io("create", folder))?;
+    let above = folder.parent().unwrap_or(folder);
+    files.sync_folder(above).map_err(Error::io("sync", above))
+}
+
+impl<F: Files> Nodes for DiskJournal<F> {
+    type Error = Error;
+
+    fn node(&self, position: Position) -> Result<Option<Digest>, Error> {
+        self.check()?;
+        if position < self.held.start.position() {
+            let pinned = self.pinned.as_deref().unwrap_or_default();
+            let i = peaks(self.held.start).position(|peak| peak.position() == position);
+            return Ok(i.and_then(|i| pinned.get(i)).copied());
+        }
+        if position >= self.held.end.position() {
+            return Ok(None);
+        }
+        let mut digest = Digest::default();
+        self.nodes.read(&self.files, position.get(), &mut digest.0)?;
+        Ok(Some(digest))
+    }
+}
+
+impl<F: Files> Journal for DiskJournal<F> {
+    fn bounds(&self) -> Range<Location> {
+        self.held.clone()
+    }
+
+    fn append(&mut self, operations: &Operations, nodes: &[Digest]) -> Result<(), Error> {
+        self.check()?;
+        let end = self
+            .held
+            .end
+            .checked_add(operations.len() as u64)
+            .ok_or(Error::TooLong)?;
+        let count = nodes_between(&(self.held.end..end));
+        assert_eq!(nodes.len() as u64, count, "nodes of another range");
+        let offset = self.operations.end();
+        let ends = operations.ends().iter();
+        self.offsets
+            .extend_with(ends.map(|&end| (offset + u64::from(end)).to_le_bytes()));
+        self.operations.extend(operations.bytes());
+        self.nodes.extend_with(nodes.iter().map(|digest| digest.0));
+        self.held.end = end;
+        if self.buffered() < self.buffer_bytes {
+            return Ok(());
+        }
+        self.writing(Self::flush)
+    }
+
+    fn read(&self, range: Range<Location>, max_bytes: usize) -> Result<Operations, Error> {
+        self.check()?;
+        self.check_held(range.clone())?;
+        let (first, ends) = self.ends(&range, max_bytes as u64)?;
+        let held = self.held.clone();
+        let len = *ends.last().ok_or(Error::NotHeld { asked: range, held })?;
+        let mut bytes = vec![0; len as usize];
+        self.operations.read(&self.files, first, &mut bytes)?;
+        // The ends were found rising, and the last is the length.
+        Ok(Operations::new(Bytes::from(bytes), ends).unwrap_or_default())
+    }
+
+    fn pinned(&self) -> Option<Vec<Digest>> {
+        if self.held.start == Location::ZERO {
+            Some(Vec::new())
+        } else {
+            self.pinned.clone()
+        }
+    }
+
+    fn pin(&mut self, pinned: &[Digest]) -> Result<(), Error> {
+        self.check()?;
+        let (at, got) = (self.held.start, pinned.len());
+        let want = peak_count(at);
+        if got != want {
+            return Err(Error::Pinned { at, got, want });
+        }
+        self.pinned = Some(pinned.to_vec());
+        Ok(())
+    }
+
+    fn rewind(&mut self, size: Location) -> Result<(), Error> {
+        self.check()?;
+        self.check_held(size..self.held.end)?;
+        self.operations.cut(self.cut_at(size)?);
+        self.offsets.cut(size.get());
+        self.nodes.cut(size.position().get());
+        self.held.end = size;
+        if self.epoch == self.recorded.epoch && size < self.recorded.held.end {
+            self.rewound = Some(self.rewound.map_or(size, |lowest| lowest.min(size)));
+        }
+        Ok(())
+    }
+
+    fn prune(&mut self, start: Location) -> Result<(), Error> {
+        self.check()?;
+        self.check_held(self.held.start..start)?;
+        let pinned = peaks_at(self, start)?;
+        self.operations.skip_to(self.cut_at(start)?);
+        self.offsets.skip_to(start.get());
+        self.nodes.skip_to(start.position().get());
+        (self.held.start, self.pinned) = (start, pinned);
+        Ok(())
+    }
+
+    fn restart(&mut self, start: Location) -> Result<(), Error> {
+        self.check()?;
+        // Neither a file that is recorded nor one of an attempt that was not committed.
+        self.epoch = self.epoch.max(self.recorded.epoch).saturating_add(1);
+        self.operations = self.operations.restarted(self.epoch, 0);
+        self.offsets = self.offsets.restarted(self.epoch, start.get());
+        self.nodes = self.nodes.restarted(self.epoch, start.position().get());
+        (self.held, self.pinned, self.rewound) = (start..start, None, None);
+        Ok(())
+    }
+
+    fn commit(&mut self, mark: Mark) -> Result<(), Error> {
+        self.writing(|journal| {
+            journal.flush()?;
+            let runs = [&mut journal.operations, &mut journal.offsets, &mut journal.nodes];
+            runs.into_iter().try_for_each(|run| run.sync(&journal.files))?;
+            let restarted = journal.epoch != journal.recorded.epoch;
+            let record = Record {
+                segment_bits: journal.recorded.segment_bits,
+                epoch: journal.epoch,
+                held: journal.held.clone(),
+                bytes: journal.operations.start()..journal.operations.end(),
+                pinned: journal.pinned.clone(),
+                mark: Some(mark.clone()),
+            };
+            // The same record again means that nothing changed below it: that would have shortened it first.
+            if record != journal.recorded {
+                journal.put(record)?;
+            }
+            journal.mark = Some(mark);
+            journal.rewound = None;
+            for run in [&mut journal.operations, &mut journal.offsets, &mut journal.nodes] {
+                run.trim(&journal.files)?;
+                if restarted {
+                    run.remove_other_epochs(&journal.files)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn mark(&self) -> Option<&Mark> {
+        self.mark.as_ref()
+    }
+}

@@ -1,0 +1,134 @@
+//! The log on disk: operations and nodes in segment files, and one record that says what of them is valid.
+//!
+//! [`DiskJournal`] is the [`Journal`](cordee_protocol::Journal) of a database that outlives the process. It trusts its
+//! caller, who has proven or made what is appended, and the disk as far as said below. It knows no network, no kind of
+//! database and no operation; who binds a folder to these keeps a file of its own beside it.
+//!
+//! # Folder
+//! ```text
+//!   lock          empty; locked for as long as the log is open
+//!   record        what is valid; replaced as a whole
+//!   record.next   the record to come, before it is renamed; removed on open
+//!   operations/   EEEEEEEE-IIIIIIIIIIIIIIII   encoded operations back to back      2^b bytes a file
+//!   offsets/      EEEEEEEE-IIIIIIIIIIIIIIII   where each operation ends, 8 bytes   2^(b-6) entries a file
+//!   nodes/        EEEEEEEE-IIIIIIIIIIIIIIII   node digests, 32 bytes               2^(b-5) digests a file
+//! ```
+//! `E` is the epoch, `I` the index of the file, both in lower-case hex (8 and 16 digits). `b` is fixed when the folder is
+//! made ([`Options::segment_bits`], 26 by default: files of 64, 8 and 64 MiB, each for about a million operations of 64
+//! bytes). Other names in the folders are left alone.
+//!
+//! ```text
+//!   location        6          7       8            9
+//!   operations   ..|0a 01 .. |02 .. |0a 01 .. .. |          byte 1000        1090   1099     1200
+//!   offsets      ..| 1090    | 1099 | 1200       |          u64, little endian
+//!
+//!   byte n of the operations     file n / 2^b        at n % 2^b                an operation may cross files
+//!   end of the operation at n    file n / 2^(b-6)    at n % 2^(b-6) * 8        it begins where n - 1 ends
+//!   node at position n           file n / 2^(b-5)    at n % 2^(b-5) * 32
+//! ```
+//! Bytes of operations are counted from 0 over the life of an epoch; pruning moves neither them nor anything else. A log
+//! that begins at a later location has a hole at the head of its first files, which takes no space on the disk. So any
+//! operation is found with one read of the offset table, and memory does not grow with the log.
+//!
+//! # Record
+//! Numbers marked `v` are varints, `D` are 32 bytes, lists and targets are those of the project's format (F2.2 to F2.7).
+//! ```text
+//!   9   "cordeelog"
+//!   1   format version, 01
+//!   1   b, 8 to 40
+//!   v   epoch, at most 2^62
+//!   v   start              the locations held are start .. size
+//!   v   size
+//!   v   first              their operations are the bytes first .. end, end at most 2^62
+//!   v   end
+//!   1   00, or 01 and the pinned nodes at start: v count, count * D
+//!   1   mark: 00 none | 01 syncing: D root, v start, v end | 02 complete: D root, then 00 or 01 and v floor
+//!   8   the first bytes of the SHA-256 of everything above
+//! ```
+//! An empty log at 0 has the bytes `"cordeelog" 01 1a 00 00 00 00 00 00 00` and its checksum.
+//!
+//! # Durability
+//! 1. What the record speaks of is durable: a commit writes and syncs the segments and their folders, then writes and
+//!    syncs `record.next`, renames it over `record` and syncs the folder. The rename is the moment of the commit.
+//! 2. What the record speaks of is not overwritten, cut or unlinked before a record that no longer speaks of it is
+//!    durable.
+//!    * Appending writes behind it.
+//!    * Pruning moves the start in memory; the files go after the next commit.
+//!    * Restarting begins a new epoch, so new files; those of the old epoch go after the next commit.
+//!    * Rewinding moves the end in memory. If operations are then appended and written *before* the next commit, they
+//!      overwrite what is recorded: so the record is first replaced by itself, shortened to the lowest size that was
+//!      rewound to. Its mark is kept if it says that a sync is under way (part of a sync is a shorter part of that
+//!      sync) and dropped if it says that the database is complete.
+//! 3. So a log that is opened after a crash is that of the last commit that returned or of a later one that did not, in
+//!    all parts at once: bounds, operations, nodes, pinned nodes and mark. The one exception is the shortened record of
+//!    2; who commits between rewinding and appending never meets it.
+//! 4. At most one file a run is dirty: one that is full is synced through the handle that wrote it, so no error of the
+//!    disk passes unseen.
+//! 5. Any write or sync that fails ends the handle ([`Error::Poisoned`]): what a failed sync left on the disk is unknown,
+//!    and asking again may be answered with a success that is none. Opening again starts from the record.
+//!
+//! # Recovery
+//! Opening reads the record, removes files of other epochs and outside the range, cuts the last file of each run to the
+//! recorded length, and checks that all others have theirs. A file that is missing or too short, a record that does not
+//! match its checksum, or an offset table that does not end where the operations do is [`Error::Corrupt`] with the
+//! file's name and byte. Folders without segments and without a record are made into an empty log; segments without a
+//! record are an error, never removed. The cost is one look at each folder; nothing is read but the record and one entry
+//! of the offset table. Opening twice does the same as opening once, so a crash during recovery needs no thought.
+//!
+//! Flipped bits inside operations and nodes are not looked for here: every operation stands under its leaf's digest, and
+//! the root over the peaks is compared by whoever opens the database. No content of the files leads to a panic; what
+//! is read from the offset table is held against its neighbours and the recorded length.
+//!
+//! # Assumptions about the disk
+//! 1. What a successful sync of a file reported is there after a power loss, with the file's length; likewise names after
+//!    a sync of their folder.
+//! 2. A rename within a folder is atomic: after a crash the name has its old or its new file.
+//! 3. Without a sync, writes, lengths and names reach the disk in any order, in part or not at all; a write that did not
+//!    reach it harms no bytes outside the range written.
+//! 4. Locks on files keep other processes out (not so on some network file systems).
+//!
+//! # Memory and files
+//! One buffer of about [`Options::buffer_bytes`], at most 3 files open for writing and 96 for reading. Reads take `&self`
+//! and a position, so any number of threads may read at once; what is still buffered is read from the buffer.
+
+mod error;
+#[cfg(test)]
+mod faulty;
+pub mod file;
+mod journal;
+mod record;
+mod segments;
+#[cfg(test)]
+mod tests;
+pub mod writer;
+
+pub use error::Error;
+pub use journal::DiskJournal;
+pub use writer::Writer;
+
+use std::ops::RangeInclusive;
+
+/// The format that this program reads and writes.
+pub const VERSION: u8 = 1;
+
+/// What [`Options::segment_bits`] may be.
+const SEGMENT_BITS: RangeInclusive<u32> = 8..=40;
+
+/// How a log is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Files hold `2^segment_bits` bytes of operations, and offsets and nodes in proportion; from 8 to 40. Pruning
+    /// frees whole files. Only for a folder that is made; one that is there keeps what it has.
+    pub segment_bits: u32,
+    /// Appended bytes that are kept back and written at once. Memory: this and the largest single append.
+    pub buffer_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bits: 26,
+            buffer_bytes: 4 << 20,
+        }
+    }
+}

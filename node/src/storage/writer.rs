@@ -1,0 +1,233 @@
+//! The disk during a sync: one thread owns the log, and takes proven batches from a short queue.
+//!
+//! # Picture
+//! ```text
+//!   Engine --Append, Pin--> queue (QUEUE orders) --> thread: Local<DiskJournal> --> files
+//!          --Root, Complete, ..--> and waits <------ reply
+//! ```
+//! The engine's task never touches a file. It waits only while the queue is full, and for the few orders that have a
+//! reply; an order that fails ends the thread, and whatever is asked next gets its error.
+//!
+//! # What a kill loses
+//! At most [`SAVE_BYTES`] or [`SAVE_EVERY`] of proven work, whichever comes first, and what is in the queue (W25).
+
+use super::{DiskJournal, Error as DiskError};
+use cordee_protocol::db::any::unordered::{Keys, Unordered};
+use cordee_protocol::db::index::MemoryIndex;
+use cordee_protocol::sync::database::{self, Database, Held, Local};
+use cordee_protocol::sync::verify::{Pinned, Verified};
+use cordee_protocol::{Digest, Target};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+/// Orders that may wait. A batch has up to 1 MiB of operations and half of that in nodes, so 8 are 12 MiB.
+const QUEUE: usize = 8;
+
+/// Progress is made durable when so many bytes of operations have been appended since the last time.
+pub const SAVE_BYTES: usize = 64 << 20;
+
+/// Progress is made durable this long after the last time, if there is any.
+pub const SAVE_EVERY: Duration = Duration::from_secs(2);
+
+type Disk = Local<DiskJournal, Keys<MemoryIndex>>;
+
+/// Why the local side of a sync failed.
+pub type Error = database::Error<DiskError>;
+
+type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+enum Order {
+    Append(Verified),
+    Pin(Pinned),
+    Retarget(Target, Reply<Held>),
+    Restart(Reply<Held>),
+    Root(Reply<Digest>),
+    Complete(Reply<Unordered<DiskJournal>>),
+}
+
+/// The engine's side of the thread. Dropping it makes durable what has been appended, and waits for that.
+#[derive(Debug)]
+pub struct Writer {
+    folder: PathBuf,
+    held: Held,
+    orders: Option<mpsc::Sender<Order>>,
+    failure: Option<oneshot::Receiver<Error>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Fit `journal` to `target` and give it to a thread. Blocks while it is replayed.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Local::open`]; also if there is no thread to be had.
+    pub fn open(journal: DiskJournal, target: Target) -> Result<Self, Error> {
+        let folder = journal.folder().to_owned();
+        let disk = Disk::open(journal, target)?;
+        let held = disk.held();
+        let (orders, received) = mpsc::channel(QUEUE);
+        let (failed, failure) = oneshot::channel();
+        let handle = Handle::current();
+        let thread = std::thread::Builder::new()
+            .name("log-writer".into())
+            .spawn(move || {
+                if let Err(error) = write(disk, &handle, received) {
+                    // If the engine has gone, there is nobody to tell.
+                    let _ = failed.send(error);
+                }
+            });
+        let thread = thread.map_err(|source| {
+            let (doing, path) = ("start the thread that writes to", folder.clone());
+            Error::Journal(DiskError::Io { doing, path, source })
+        })?;
+        Ok(Self {
+            folder,
+            held,
+            orders: Some(orders),
+            failure: Some(failure),
+            thread: Some(thread),
+        })
+    }
+
+    async fn order(&mut self, order: Order) -> Result<(), Error> {
+        let sent = match &self.orders {
+            Some(orders) => orders.send(order).await.is_ok(),
+            None => false,
+        };
+        if sent { Ok(()) } else { Err(self.failure().await) }
+    }
+
+    async fn ask<T>(&mut self, order: impl FnOnce(Reply<T>) -> Order) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.order(order(reply)).await?;
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.failure().await),
+        }
+    }
+
+    /// What ended the thread.
+    async fn failure(&mut self) -> Error {
+        let told = match self.failure.take() {
+            Some(failure) => failure.await.ok(),
+            None => None,
+        };
+        told.unwrap_or_else(|| {
+            Error::Journal(DiskError::Poisoned {
+                folder: self.folder.clone(),
+            })
+        })
+    }
+}
+
+impl Database for Writer {
+    type Output = Unordered<DiskJournal>;
+    type Error = Error;
+
+    fn held(&self) -> Held {
+        self.held
+    }
+
+    async fn append(&mut self, batch: Verified) -> Result<(), Error> {
+        self.held.size = batch.range().end;
+        self.order(Order::Append(batch)).await
+    }
+
+    async fn pin(&mut self, pinned: Pinned) -> Result<(), Error> {
+        self.held.pinned = true;
+        self.order(Order::Pin(pinned)).await
+    }
+
+    async fn retarget(&mut self, target: Target) -> Result<Held, Error> {
+        self.held = self.ask(|reply| Order::Retarget(target, reply)).await?;
+        Ok(self.held)
+    }
+
+    async fn restart(&mut self) -> Result<(), Error> {
+        self.held = self.ask(Order::Restart).await?;
+        Ok(())
+    }
+
+    async fn root(&mut self) -> Result<Digest, Error> {
+        self.ask(Order::Root).await
+    }
+
+    async fn complete(mut self) -> Result<Unordered<DiskJournal>, Error> {
+        self.ask(Order::Complete).await
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so; the log is as of its last checkpoint.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread: carry out orders, and make progress durable from time to time.
+fn write(mut disk: Disk, handle: &Handle, mut orders: mpsc::Receiver<Order>) -> Result<(), Error> {
+    let mut saved = Instant::now();
+    loop {
+        let left = SAVE_EVERY.saturating_sub(saved.elapsed());
+        let order = handle.block_on(async { tokio::time::timeout(left, orders.recv()).await });
+        match order {
+            Ok(Some(order)) => {
+                if let Some(unfinished) = carry_out(disk, order)? {
+                    disk = unfinished;
+                } else {
+                    return Ok(());
+                }
+            }
+            Ok(None) => {
+                return if disk.unsaved() > 0 {
+                    disk.checkpoint()
+                } else {
+                    Ok(())
+                };
+            }
+            Err(_elapsed) => {}
+        }
+        if disk.unsaved() >= SAVE_BYTES || saved.elapsed() >= SAVE_EVERY {
+            if disk.unsaved() > 0 {
+                disk.checkpoint()?;
+            }
+            saved = Instant::now();
+        }
+    }
+}
+
+/// Carry out one order; `None` after the last. Who asked may have gone, so a reply that nobody takes is no failure.
+fn carry_out(mut disk: Disk, order: Order) -> Result<Option<Disk>, Error> {
+    match order {
+        Order::Append(batch) => disk.append(&batch)?,
+        Order::Pin(pinned) => disk.pin(&pinned)?,
+        Order::Retarget(target, reply) => {
+            let held = disk.retarget(target)?;
+            let _ = reply.send(Ok(held));
+        }
+        Order::Restart(reply) => {
+            disk.restart()?;
+            let _ = reply.send(Ok(disk.held()));
+        }
+        Order::Root(reply) => {
+            let root = disk.root()?;
+            let _ = reply.send(Ok(root));
+        }
+        Order::Complete(reply) => {
+            let database = disk
+                .complete()
+                .map(|(log, keys)| Unordered::from_parts(log, keys));
+            let _ = reply.send(database);
+            return Ok(None);
+        }
+    }
+    Ok(Some(disk))
+}

@@ -1,0 +1,183 @@
+//! The publisher's database: seeded batches of puts, updates and deletes, as a real publisher makes them.
+//!
+//! # Always
+//! 1. Equal seeds, counts and value sizes make equal logs, and so equal roots.
+//! 2. Keys are updated and deleted, so the inactivity floor has risen: a copy starts above 0 and needs pinned nodes.
+//! 3. Exactly the wanted number of operations lies between floor and size: so many a joiner fetches.
+
+use cordee_protocol::db::Key;
+use cordee_protocol::db::any::unordered::{Batch, Error, Unordered};
+use cordee_protocol::{Digest, Journal};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Writes in a commit, unless the database is to be so small that it would have hardly any history.
+const WRITES: u64 = 1000;
+
+/// Bytes of values in a commit, about: commits of large values have fewer writes.
+const BYTES: usize = 16 << 20;
+
+/// Commits that a small database has at least, about.
+const COMMITS: u64 = 20;
+
+/// Operations between two moments at which everything is made durable: what a crash would cost does not matter here,
+/// but unsynced data must not pile up.
+const DURABLE_EVERY: u64 = 200_000;
+
+/// What a database is to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    /// Operations from the floor to the end: what a joiner fetches. At least 1.
+    pub ops: u64,
+    /// Bytes in every value.
+    pub value_size: usize,
+    /// What keys, values and their order follow from.
+    pub seed: u64,
+}
+
+impl Dataset {
+    /// Fill a new database; `progress` is told how many of the wanted operations there are so far, and may say no: then
+    /// that is all.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn fill<J: Journal>(
+        &self,
+        db: &mut Unordered<J>,
+        mut progress: impl FnMut(u64) -> bool,
+    ) -> Result<(), Error<J::Error>> {
+        let mut writer = Writer::new(self);
+        let fitting = (BYTES / self.value_size.max(1)) as u64;
+        let writes = (self.ops / COMMITS).min(fitting).clamp(1, WRITES);
+        let mut durable = db.log().size();
+        loop {
+            let held = db.target();
+            let held = held.end().since(held.start());
+            if !progress(held) {
+                break;
+            }
+            let Some(missing) = self.ops.checked_sub(held).filter(|&missing| missing > 0) else {
+                break;
+            };
+            // A commit adds its writes and itself, and each update that it moves raises the floor by one at least. So
+            // this many fit:
+            let batch = if missing > writes {
+                writer.mixed(writes)
+            } else {
+                // Nothing but new keys moves one update and raises the floor by one, or by more if that finds what is
+                // inactive: then there is a next round. Without any key there would be nothing to move.
+                writer.puts((missing - 1).max(u64::from(writer.alive.is_empty())))
+            };
+            db.apply(&batch, None)?;
+            if db.log().size().since(durable) >= DURABLE_EVERY {
+                db.commit()?;
+                durable = db.log().size();
+            }
+        }
+        db.commit()
+    }
+}
+
+/// Makes batches.
+struct Writer {
+    seed: u64,
+    value_size: usize,
+    chance: ChaCha8Rng,
+    /// Keys are numbered in the order of their first put.
+    next: u64,
+    /// Numbers of the keys that have a value.
+    alive: Vec<u64>,
+}
+
+impl Writer {
+    fn new(dataset: &Dataset) -> Self {
+        Self {
+            seed: dataset.seed,
+            value_size: dataset.value_size,
+            chance: ChaCha8Rng::seed_from_u64(dataset.seed),
+            next: 0,
+            alive: Vec::new(),
+        }
+    }
+
+    /// About 70 % puts of new keys, 20 % updates, 10 % deletes.
+    fn mixed(&mut self, writes: u64) -> Batch {
+        let mut batch = Batch::new();
+        for _ in 0..writes {
+            let old = match self.alive.len() {
+                0 => None,
+                n => Some(self.chance.random_range(0..n)),
+            };
+            match (self.chance.random_range(0..10), old) {
+                (7 | 8, Some(old)) => self.put(self.alive[old], &mut batch),
+                (9, Some(old)) => {
+                    let number = self.alive.swap_remove(old);
+                    batch.delete(self.key(number));
+                }
+                _ => self.put_new(&mut batch),
+            }
+        }
+        batch
+    }
+
+    fn puts(&mut self, writes: u64) -> Batch {
+        let mut batch = Batch::new();
+        (0..writes).for_each(|_| self.put_new(&mut batch));
+        batch
+    }
+
+    fn put_new(&mut self, batch: &mut Batch) {
+        self.alive.push(self.next);
+        self.put(self.next, batch);
+        self.next += 1;
+    }
+
+    fn put(&mut self, number: u64, batch: &mut Batch) {
+        let mut value = vec![0; self.value_size];
+        self.chance.fill_bytes(&mut value);
+        batch.put(self.key(number), value);
+    }
+
+    fn key(&self, number: u64) -> Key {
+        Digest::of(&[&self.seed.to_be_bytes(), &number.to_be_bytes()]).0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cordee_protocol::log::MemoryJournal;
+    use cordee_protocol::{Location, Target};
+
+    fn target(ops: u64, seed: u64) -> Target {
+        let mut db = Unordered::open(MemoryJournal::default()).unwrap();
+        let dataset = Dataset {
+            ops,
+            value_size: 10,
+            seed,
+        };
+        let mut last = 0;
+        let note = |held| {
+            last = held;
+            true
+        };
+        dataset.fill(&mut db, note).unwrap();
+        assert_eq!(last, ops);
+        db.target()
+    }
+
+    #[test]
+    fn exactly_the_wanted_operations_lie_above_a_risen_floor() {
+        for ops in [1, 2, 3, 10, 999, 1000, 3000, 20_000] {
+            let target = target(ops, 5);
+            assert_eq!(target.end().since(target.start()), ops);
+            assert!(ops < 10 || target.start() > Location::ZERO, "{target}");
+        }
+    }
+
+    #[test]
+    fn the_seed_decides_everything() {
+        assert_eq!(target(3000, 1), target(3000, 1));
+        assert_ne!(target(3000, 1), target(3000, 2));
+    }
+}

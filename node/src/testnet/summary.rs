@@ -1,0 +1,121 @@
+//! The report in words.
+
+use super::report::{LiarReport, Report};
+use std::fmt::{self, Write as _};
+
+/// A report as a newcomer reads it.
+pub struct Summary<'a>(pub &'a Report);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(report) = self;
+        writeln!(f)?;
+        for joiner in &report.joiners {
+            match &joiner.error {
+                Some(why) => writeln!(f, "{} failed: {why}", joiner.name)?,
+                None => writeln!(
+                    f,
+                    "{} fetched and proved {} operations in {:.1} s ({}/s, {:.1} MB) from {} peers; it refused {} answers",
+                    joiner.name,
+                    grouped(report.ops),
+                    joiner.seconds,
+                    grouped(joiner.ops_per_s as u64),
+                    joiner.bytes_received as f64 / 1e6,
+                    joiner.peers_used,
+                    joiner.refused_batches,
+                )?,
+            }
+        }
+        writeln!(f, "\n  publisher's root   {}", report.root)?;
+        for joiner in &report.joiners {
+            let root = joiner.root.as_deref().unwrap_or("none");
+            let same = if joiner.ok { "the same" } else { "DIFFERENT" };
+            writeln!(f, "  {:<16}   {root}   {same}", joiner.name)?;
+        }
+        if !report.liars.is_empty() {
+            writeln!(f)?;
+        }
+        for liar in &report.liars {
+            writeln!(f, "  {:<10} {:<18} {}", liar.name, liar.lie, fate(liar))?;
+        }
+        writeln!(f)?;
+        if report.ok {
+            let liars = match report.liars.len() {
+                0 => "",
+                _ => "every lie was caught, ",
+            };
+            writeln!(
+                f,
+                "OK: every joiner has the publisher's database, {liars}no honest node was banned."
+            )?;
+        }
+        for failure in &report.failures {
+            writeln!(f, "FAILED: {failure}")?;
+        }
+        write!(f, "The same again: --seed {}", report.seed)
+    }
+}
+
+/// The addresses of a testnet that stays up.
+pub struct Addresses<'a>(pub &'a Report);
+
+impl fmt::Display for Addresses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\nThe nodes go on running; ctrl-c stops them. Their folders are kept.\n"
+        )?;
+        for node in &self.0.nodes {
+            let http = node.http.as_deref().unwrap_or("-");
+            writeln!(
+                f,
+                "  {:<12} http://{http}  {}",
+                node.name,
+                node.data_dir.display()
+            )?;
+        }
+        write!(
+            f,
+            "\nEach answers /v1/status, /v1/peers and /metrics; a joiner's target was {}",
+            self.0.target
+        )
+    }
+}
+
+fn fate(liar: &LiarReport) -> String {
+    let times = match liar.lies_told {
+        1 => "once".into(),
+        n => format!("{n} times"),
+    };
+    match (liar.lies_told, liar.banned) {
+        (0, _) => format!("told no lie: {}", liar.reason),
+        (_, true) => format!("lied {times}, caught and banned"),
+        (_, false) => format!("lied {times}, NOT banned: {}", liar.reason),
+    }
+}
+
+/// A number with its thousands apart.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        // Writing to a string cannot fail.
+        let _ = out.write_char(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}
