@@ -116,6 +116,8 @@ pub struct Local<J, S> {
     held: Held,
     /// Whether the journal has been cut to what is held.
     cut: bool,
+    /// Whether what is stored is of another log, so that nothing of it is to be kept.
+    stale: bool,
     /// The last operation held, if it is a commit: its floor.
     commit: Option<Option<Location>>,
     /// Bytes of operations appended since the last checkpoint.
@@ -138,6 +140,7 @@ impl<J: Journal, S: State> Local<J, S> {
             target,
             held,
             cut: false,
+            stale: false,
             commit: None,
             unsaved: 0,
         };
@@ -148,6 +151,11 @@ impl<J: Journal, S: State> Local<J, S> {
     /// What is held for the target.
     pub fn held(&self) -> Held {
         self.held
+    }
+
+    /// The journal, as it is.
+    pub fn into_journal(self) -> J {
+        self.journal
     }
 
     /// The target.
@@ -204,13 +212,18 @@ impl<J: Journal, S: State> Local<J, S> {
         Ok(self.held())
     }
 
-    /// Begin again, empty at the target's start.
+    /// Begin again, empty at the target's start. Where nothing was appended yet, what is stored goes only when the first
+    /// proven batch arrives.
     ///
     /// # Errors
     /// [`Error::Journal`].
     pub fn restart(&mut self) -> Result<(), Error<J::Error>> {
-        self.checkpoint()?;
-        self.journal.restart(self.target.start())?;
+        if self.cut {
+            self.journal.restart(self.target.start())?;
+            self.checkpoint()?;
+        } else {
+            self.stale = true;
+        }
         self.fit()
     }
 
@@ -275,7 +288,7 @@ impl<J: Journal, S: State> Local<J, S> {
     fn fit(&mut self) -> Result<(), Error<J::Error>> {
         let range = self.target.range();
         let stored = self.journal.bounds();
-        let usable = stored.start <= range.start && range.start <= stored.end;
+        let usable = !self.stale && stored.start <= range.start && range.start <= stored.end;
         let size = if usable {
             stored.end.min(range.end)
         } else {
@@ -315,9 +328,10 @@ impl<J: Journal, S: State> Local<J, S> {
         }
         let range = self.target.range();
         let stored = self.journal.bounds();
-        if stored.start > range.start || stored.end < range.start {
-            // W9.2, W9.3: nothing that could be continued.
+        if self.stale || stored.start > range.start || stored.end < range.start {
+            // W9.2, W9.3, W23.2: nothing that could be continued.
             self.journal.restart(range.start)?;
+            self.stale = false;
         } else {
             if stored.end > range.end {
                 // W9.1

@@ -385,10 +385,13 @@ fn a_target_nobody_can_prove_changes_nothing_on_disk() {
         matches!(error, Error::Ended(Ended::TooManyRefused { .. })),
         "{error}"
     );
-    // Until something is proven the journal is left as it was.
+    // Until something is proven the journal is left as it was, also when all of it is to be given up.
     assert!(matches!(local.root(), Ok(root) if root == older.root()));
     local.restart().unwrap();
-    assert_eq!(local.held().size, target.start());
+    assert_eq!((local.held().size, local.unsaved()), (target.start(), 0));
+    let kept = local.into_journal();
+    assert_eq!(kept.mark(), older.log().journal().mark());
+    assert_eq!(operations(&kept), operations(older.log().journal()));
 }
 
 #[test]
