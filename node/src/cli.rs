@@ -5,6 +5,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 verification failed, 130 interrupted.
 
 mod apply;
+mod bench;
 mod failure;
 mod import;
 mod init;
@@ -12,6 +13,8 @@ mod interrupt;
 mod output;
 mod progress;
 mod run;
+mod screen;
+mod status;
 mod sync;
 #[cfg(feature = "lies")]
 mod testnet;
@@ -49,6 +52,9 @@ enum Command {
     Sync(sync::Sync),
     Apply(apply::Apply),
     Import(import::Import),
+    Status(status::Status),
+    Peers(status::Peers),
+    Bench(bench::Bench),
     #[cfg(feature = "lies")]
     Testnet(testnet::TestnetArgs),
 }
@@ -74,6 +80,9 @@ pub fn main() -> ExitCode {
         Command::Sync(sync) => sync.execute(),
         Command::Apply(apply) => apply.execute(),
         Command::Import(import) => import.execute(),
+        Command::Status(status) => status.execute(),
+        Command::Peers(peers) => peers.execute(),
+        Command::Bench(bench) => bench.execute(),
         #[cfg(feature = "lies")]
         Command::Testnet(testnet) => testnet.execute(),
     });

@@ -51,6 +51,7 @@ pub struct Network {
     /// Connections at once.
     pub max_connections: NonZeroU32,
     /// Share of the machine's memory above which no connection is taken.
+    #[serde(deserialize_with = "share")]
     pub max_memory_share: f64,
 }
 
@@ -175,6 +176,12 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     humantime::parse_duration(&text).map_err(|error| {
         serde::de::Error::custom(format!("{text:?} is not a duration like 30s or 5m: {error}"))
     })
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    let error = || serde::de::Error::custom(format!("{share} is not a share above 0 and up to 1"));
+    (share > 0.0 && share <= 1.0).then_some(share).ok_or_else(error)
 }
 
 fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {

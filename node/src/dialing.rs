@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 /// The pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause: what a node that comes up may wait for us at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The addresses to stay connected to.
 #[derive(Debug)]

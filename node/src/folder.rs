@@ -301,11 +301,15 @@ impl Folder {
 impl Error {
     /// Whether the operator's input or settings are at fault, rather than the machine.
     pub fn is_usage(&self) -> bool {
-        match self {
-            Self::Io { .. } | Self::Key(_) | Self::InUse(_) => false,
-            Self::Storage(_) | Self::Database(_) | Self::Local(_) => false,
-            _ => true,
-        }
+        !matches!(
+            self,
+            Self::Io { .. }
+                | Self::Key(_)
+                | Self::InUse(_)
+                | Self::Storage(_)
+                | Self::Database(_)
+                | Self::Local(_)
+        )
     }
 }
 

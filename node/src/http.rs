@@ -1,6 +1,6 @@
 //! What a node tells its operator over HTTP: health, metrics, status, peers. Reads only; loopback by default.
 //!
-//! Errors are JSON, `{"error":{"code","message"}}`. A request may take [`ANSWER_WITHIN`], and what it asks is bounded: no
+//! Errors are JSON, `{"error":{"code","message"}}`. A request may take 10 s, and what it asks is bounded: no
 //! route reads a body.
 
 use crate::node::Facts;

@@ -9,15 +9,19 @@
 //!   writes rows             batches for a database, from JSON lines and from tables
 //!   bootstrap node          one sync from start to end; a node that serves
 //!   http                    what a node tells its operator
-//!   cli                     one file a command
+//!   lies testnet            liars, and a network on one machine that has some
+//!   bench dataset process   the benchmarks; seeded databases; other processes of this program
+//!   cli audience            one file a command; who is told how far it is
 //! ```
 
 #![forbid(unsafe_code)]
 
+pub mod audience;
 pub mod bench;
 pub mod bootstrap;
 pub mod cli;
 pub mod config;
+pub mod dataset;
 pub mod dialing;
 pub mod folder;
 pub mod http;
@@ -25,6 +29,7 @@ pub mod http;
 pub mod lies;
 pub mod network;
 pub mod node;
+pub mod process;
 pub mod rows;
 pub mod runtime;
 pub mod source;

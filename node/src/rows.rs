@@ -24,7 +24,7 @@ pub struct Row {
 #[non_exhaustive]
 pub enum Error {
     /// The CSV is malformed, or cannot be read. The message names the line.
-    #[error("CSV")]
+    #[error(transparent)]
     Csv(#[from] csv::Error),
     /// A row without a value.
     #[error("line {0}: at least two columns are needed, a key and a value")]

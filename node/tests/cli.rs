@@ -152,10 +152,16 @@ fn bad_input_is_named_and_has_its_exit_code() {
             "the data in moved is of name \"local\", the settings say \"alps\"",
         ),
         (
-            vec!["import", "-C", "node", "ragged.csv"],
-            2,
-            "1 rows before it are imported",
+            vec!["status", "--http", "127.0.0.1:1"],
+            1,
+            "check that `cordee run` is up",
         ),
+        (
+            vec!["peers", "--http", "here"],
+            2,
+            "--http: \"here\" is not an address",
+        ),
+        (vec!["import", "-C", "node", "ragged.csv"], 2, "line: 3, byte: 8"),
         (
             vec!["import", "-C", "node", "ragged.csv", "--batch", "0"],
             2,
@@ -316,6 +322,17 @@ fn a_copy_ends_with_the_publishers_root_or_says_that_the_target_is_suspect() {
     let publisher = Running::start(at, "publisher", &[]);
     assert_eq!(publisher.ready["event"], "ready");
     assert_eq!(publisher.ready["target"], target);
+
+    let http = publisher.ready["http"].as_str().unwrap();
+    let status = json(at, &["status", "--http", http, "--json"], "");
+    assert_eq!(
+        (&status["target"]["root"], status["state"].as_str()),
+        (&published["root"], Some("following"))
+    );
+    assert_eq!(
+        json(at, &["peers", "--http", http, "--json"], ""),
+        Value::Array(Vec::new())
+    );
 
     let other = run(at, &["run", "-C", "publisher"], "");
     assert_eq!(other.status.code(), Some(1));

@@ -5,10 +5,11 @@
 //!
 //! # Always
 //! 1. A length meets its limit before anything is allocated.
-//! 2. What is allocated for a length that is only claimed is at most [`FIRST`]; after that at most eight times the bytes
-//!    that have come.
+//! 2. What is allocated for a length that is only claimed is at most [`FIRST`], or a buffer that was there already; after
+//!    that at most eight times the bytes that have come.
 //! 3. Operations go from the [`Frame`] to the substream without being joined with anything.
 
+use crate::buffers::Buffers;
 use bytes::Bytes;
 use cordee_protocol::codec::put_varint;
 use cordee_protocol::wire::Frame;
@@ -21,8 +22,9 @@ use std::io;
 const FIRST: usize = 256 << 10;
 
 /// The codec. An ask is its encoding; an answer that is received lies whole in [`Frame::head`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Codec {
+    buffers: Buffers,
     /// The longest answer to the ask that was written: libp2p clones a codec for each substream.
     max_answer: usize,
 }
@@ -30,6 +32,7 @@ pub struct Codec {
 impl Default for Codec {
     fn default() -> Self {
         Self {
+            buffers: Buffers::default(),
             max_answer: MAX_ANSWER,
         }
     }
@@ -44,14 +47,14 @@ impl request_response::Codec for Codec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        read_frame(io, MAX_ASK).await
+        read_frame(io, MAX_ASK, &self.buffers).await
     }
 
     async fn read_response<T>(&mut self, _: &Self::Protocol, io: &mut T) -> io::Result<Frame>
     where
         T: AsyncRead + Unpin + Send,
     {
-        let head = read_frame(io, self.max_answer).await?;
+        let head = read_frame(io, self.max_answer, &self.buffers).await?;
         Ok(Frame {
             head,
             body: Bytes::new(),
@@ -84,17 +87,17 @@ async fn write_frame<T: AsyncWrite + Unpin>(io: &mut T, head: &[u8], body: &[u8]
     io.write_all(body).await
 }
 
-async fn read_frame<T: AsyncRead + Unpin>(io: &mut T, max: usize) -> io::Result<Bytes> {
+async fn read_frame<T: AsyncRead + Unpin>(io: &mut T, max: usize, buffers: &Buffers) -> io::Result<Bytes> {
     let length = read_length(io, max).await?;
-    let mut frame = vec![0; length.min(FIRST)];
+    let mut frame = buffers.take(length, FIRST);
     let mut filled = 0;
     loop {
-        io.read_exact(&mut frame[filled..]).await?;
-        filled = frame.len();
-        if filled == length {
-            return Ok(frame.into());
+        let room = frame.room(filled);
+        io.read_exact(room).await?;
+        filled += room.len();
+        if !frame.grow(8) {
+            return Ok(frame.into_bytes());
         }
-        frame.resize(length.min(8 * filled), 0);
     }
 }
 

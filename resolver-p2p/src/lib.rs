@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod behaviour;
+mod buffers;
 mod codec;
 mod config;
 mod event;

@@ -1,7 +1,10 @@
 //! The benchmarks of record: on real files and loopback connections, server and client in processes of their own.
 //!
-//! [`raw`] moves the same bytes with nothing else done to them; figures of a sync are read against that, since absolute
-//! ones say more about the machine than about the program.
+//! [`sync`] orders a whole benchmark; [`parts`] are what its processes do; [`raw`] moves the same bytes with nothing else
+//! done to them: figures of a sync are read against that, since absolute ones say more about the machine than about the
+//! program. [`usage`] reads what a process has cost.
 
+pub mod parts;
 pub mod raw;
+pub mod sync;
 pub mod usage;

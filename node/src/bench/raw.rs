@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
+use libp2p::core::upgrade::Version;
 use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{self, Event, Message, ProtocolSupport};
 use libp2p::swarm::SwarmEvent;
@@ -158,7 +159,11 @@ fn swarm() -> Result<Swarm<Behaviour>, Error> {
         .map_err(transport)?
         .with_behaviour(behaviour)
         .map_err(transport)?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(LIMIT))
+        .with_swarm_config(|config| {
+            config
+                .with_idle_connection_timeout(LIMIT)
+                .with_substream_upgrade_protocol_override(Version::V1Lazy)
+        })
         .build();
     Ok(swarm)
 }

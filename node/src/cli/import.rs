@@ -84,7 +84,7 @@ impl Import {
                 bar.finish_and_clear();
                 // Committed batches stay, the one with the bad row does not begin.
                 writer.save().map_err(|failure| failure.at(&name))?;
-                let kept = format!("{} rows before it are imported", writer.rows);
+                let kept = format!("{} rows before it are imported, in whole batches", writer.rows);
                 return Err(failure.at(&name).and(kept));
             }
             bar.set_message(format!("{} rows", writer.rows));

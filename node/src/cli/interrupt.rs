@@ -1,4 +1,4 @@
-//! Ctrl-c and SIGTERM.
+//! What ends a command from outside: ctrl-c, SIGTERM, and the end of standard input.
 
 use super::{Exit, Failure, output};
 
@@ -19,6 +19,20 @@ pub(super) async fn signal() -> Result<(), Failure> {
     }
     #[cfg(not(unix))]
     tokio::signal::ctrl_c().await.map_err(failed)
+}
+
+/// Completes when nobody can write to our standard input any more: whoever started us is gone.
+pub(super) async fn end_of_input() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    // A thread that the runtime does not know: no shutdown waits for it.
+    std::thread::spawn(move || {
+        // An input that cannot be read has ended as well.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        // Whoever no longer waits has ended already.
+        let _ = ended.send(());
+    });
+    // The thread drops its end only after it has sent.
+    let _ = end.await;
 }
 
 /// For commands that block on files: at ctrl-c or SIGTERM say `message` and leave. What they write survives that at any

@@ -8,7 +8,6 @@ use clap::Args;
 use libp2p::Multiaddr;
 use serde::Serialize;
 use std::fmt::Write;
-use tokio::io::AsyncReadExt;
 
 /// Serve the folder's database to other nodes, with status and metrics over HTTP
 ///
@@ -103,7 +102,7 @@ impl Run {
         )?;
         tokio::select! {
             ended = interrupt::signal() => ended?,
-            () = stdin_ends(), if self.stop_with_stdin => {}
+            () = interrupt::end_of_input(), if self.stop_with_stdin => {}
         }
         tracing::info!("stopping");
         node.stop().await;
@@ -162,11 +161,4 @@ fn list<'a>(addresses: impl IntoIterator<Item = &'a Multiaddr>) -> toml::Value {
         .into_iter()
         .map(|address| toml::Value::from(address.to_string()));
     toml::Value::Array(texts.collect())
-}
-
-/// Completes when nobody can write to our standard input any more.
-async fn stdin_ends() {
-    let mut ignored = [0; 256];
-    let mut stdin = tokio::io::stdin();
-    while stdin.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
 }

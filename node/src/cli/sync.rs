@@ -44,6 +44,10 @@ pub(super) struct Sync {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+
+    /// Stop when standard input ends
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
 }
 
 #[derive(Serialize)]
@@ -122,6 +126,7 @@ impl Sync {
         let outcome = tokio::select! {
             ended = bootstrap(folder, self.target.clone(), &self.peers, &watched) => Some(ended),
             ended = interrupt::signal() => { ended?; None },
+            () = interrupt::end_of_input(), if self.stop_with_stdin => None,
             () = show(watched.subscribe(), &bar) => None,
         };
         bar.finish_and_clear();

@@ -1,14 +1,12 @@
 //! `cordee testnet`: a whole network on one machine, with liars in it.
 
-use super::progress::{self, Unit};
+use super::screen::Screen;
 use super::{Exit, Failure, interrupt, output, runtime};
-use crate::testnet::dataset::Dataset;
-use crate::testnet::summary::{Addresses, Summary, grouped};
-use crate::testnet::{Audience, Error, Options, Testnet};
+use crate::dataset::Dataset;
+use crate::testnet::summary::{Addresses, Summary};
+use crate::testnet::{Error, Options, Testnet};
 use clap::Args;
-use indicatif::ProgressBar;
-use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Run a network on this machine: a publisher, replicas, liars, and joiners that fetch from all of them
@@ -114,62 +112,6 @@ impl From<Error> for Failure {
             Error::Folder(error) => error.into(),
             Error::Cast(_) => Self::of(Exit::Usage, &error),
             error => Self::of(Exit::Failed, &error),
-        }
-    }
-}
-
-/// Tells on stderr what happens: a line for each stage, and on a terminal a bar for what can be counted.
-struct Screen {
-    quiet: bool,
-    bar: Mutex<Option<ProgressBar>>,
-}
-
-impl Screen {
-    fn new(json: bool) -> Self {
-        // Scripts that read JSON want no text; somebody who watches does.
-        let quiet = json && !std::io::stderr().is_terminal();
-        Self {
-            quiet,
-            bar: Mutex::new(None),
-        }
-    }
-
-    fn say(&self, text: &str) {
-        if !self.quiet {
-            output::note(text);
-        }
-    }
-
-    fn clear(&self) {
-        self.replace(None);
-    }
-
-    fn replace(&self, bar: Option<ProgressBar>) {
-        let old = std::mem::replace(&mut *self.bar.lock().unwrap_or_else(PoisonError::into_inner), bar);
-        if let Some(old) = old {
-            old.finish_and_clear();
-        }
-    }
-}
-
-impl Audience for Screen {
-    fn stage(&self, what: &str, steps: u64) {
-        self.clear();
-        let count = if steps > 1000 {
-            format!(" ({} operations)", grouped(steps))
-        } else {
-            String::new()
-        };
-        self.say(&format!("- {what}{count}"));
-        if steps > 1000 {
-            self.replace(Some(progress::bar(Some(steps), Unit::Operations)));
-        }
-    }
-
-    fn progress(&self, steps: u64) {
-        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bar) = &*bar {
-            bar.set_position(steps);
         }
     }
 }

@@ -260,6 +260,11 @@ mod tests {
                 "[peers]\nprofile = \"nice\"",
                 "expected `public` or `testnet`",
             ),
+            (
+                "a share above 1",
+                "[network]\nmax_memory_share = 80",
+                "80 is not a share",
+            ),
             ("no TOML", "[sync", "is not TOML"),
         ] {
             let error = Layers::new().file(text, "a.toml").unwrap_err().to_string();

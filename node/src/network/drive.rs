@@ -7,12 +7,17 @@ use cordee_resolver_p2p::Event;
 use futures::StreamExt;
 use libp2p::core::transport::ListenerId;
 use libp2p::metrics::{Metrics, Recorder};
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, TransportError};
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+/// The listener has named all interfaces when it has said nothing for so long.
+const QUIET: Duration = Duration::from_millis(50);
 
 pub(super) struct Drive {
     swarm: Swarm<Behaviour>,
@@ -66,6 +71,12 @@ impl Drive {
                 _ => {}
             }
             self.on_event(event);
+        }
+        // An unspecified address becomes one address for each interface, one by one.
+        if addresses.iter().any(is_unspecified) {
+            while let Ok(event) = timeout(QUIET, self.swarm.select_next_some()).await {
+                self.on_event(event);
+            }
         }
         Ok(())
     }
@@ -175,10 +186,7 @@ impl Drive {
                 tracing::warn!(%peer, reason, "a peer will not be asked");
                 self.judge(&peer, Some(reason));
             }
-            Event::Banned { peer, reason, .. } => {
-                tracing::warn!(%peer, reason = reason.sentence(), "a peer is banned");
-            }
-            Event::Unbanned { peer } => tracing::info!(%peer, "a ban is over"),
+            // The behaviour logs what it does to peers.
             Event::TargetSuspect { root, size, peers } => {
                 self.view
                     .send_modify(|view| view.suspect = Some(Suspect { root, size, peers }));
@@ -203,6 +211,14 @@ impl Drive {
         self.view
             .send_modify(|view| view.problems = self.dialing.problems());
     }
+}
+
+fn is_unspecified(address: &Multiaddr) -> bool {
+    address.iter().any(|part| match part {
+        Protocol::Ip4(ip) => ip.is_unspecified(),
+        Protocol::Ip6(ip) => ip.is_unspecified(),
+        _ => false,
+    })
 }
 
 /// One short sentence of a nested error.

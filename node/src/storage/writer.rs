@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 const QUEUE: usize = 8;
 
 /// Progress is made durable when so many bytes of operations have been appended since the last time.
-pub const SAVE_BYTES: usize = 64 << 20;
+pub const SAVE_BYTES: usize = 16 << 20;
 
 /// Progress is made durable this long after the last time, if there is any.
 pub const SAVE_EVERY: Duration = Duration::from_secs(2);

@@ -138,6 +138,6 @@ mod tests {
         assert_eq!(lies[..5], LIES.map(|lie| lie.name));
         assert_eq!(lies[5], LIES[0].name);
         assert_eq!(hosts(1, 1).unwrap_err(), TooFewNodes { nodes: 1, liars: 1 });
-        assert_eq!(hosts(0, 0).unwrap_err().to_string().contains("--nodes 1"), true);
+        assert!(hosts(0, 0).unwrap_err().to_string().contains("--nodes 1"));
     }
 }

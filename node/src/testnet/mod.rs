@@ -9,26 +9,26 @@
 //!                             v
 //!                         joiner-1: `cordee sync` from all of them  --> report::judge --> Report
 //! ```
-//! [`cast`] says who takes part, [`dataset`] what the publisher has, [`process`] runs other processes, [`report`] judges,
-//! [`summary`] puts that into words. Only this module knows the order of things.
+//! [`cast`] says who takes part, [`crate::dataset`] what the publisher has, [`crate::process`] runs the nodes, [`report`]
+//! judges, [`summary`] puts that into words. Only this module knows the order of things.
 //!
 //! # Always
 //! 1. A testnet that is over leaves no process behind, whatever ended it. Its folder goes with it unless it is kept.
 //! 2. Everything random follows from the seed, except keys and ports.
 
 pub mod cast;
-pub mod dataset;
 pub mod http;
 mod node;
-pub mod process;
 pub mod report;
 pub mod summary;
 
 use self::cast::{Part, Role};
-use self::dataset::Dataset;
 use self::node::{Place, Running};
 use self::report::{Confession, Joined, NodeReport, Published, Report, SyncEnd, SyncReport, judge};
-use crate::folder;
+use self::summary::grouped;
+use crate::audience::Audience;
+use crate::dataset::Dataset;
+use crate::{folder, process};
 use cordee_protocol::Target;
 use futures::future::{join_all, try_join_all};
 use serde::Deserialize;
@@ -49,15 +49,6 @@ pub struct Options {
     pub dataset: Dataset,
     /// Leave everything running, joiners too, and keep the folder.
     pub keep: bool,
-}
-
-/// Who is told how far things are.
-pub trait Audience: Send + Sync {
-    /// Something new begins, of so many steps; 0 if it has none to count.
-    fn stage(&self, what: &str, steps: u64);
-
-    /// So many of its steps are done.
-    fn progress(&self, steps: u64);
 }
 
 /// Why there is no testnet.
@@ -111,7 +102,9 @@ impl Testnet {
     /// [`Error`], if it does not come to a verdict.
     pub async fn run(options: &Options, audience: Arc<dyn Audience>) -> Result<Self, Error> {
         let hosts = cast::hosts(options.nodes, options.liars)?;
-        let place = Arc::new(Place::new(options.keep)?);
+        // As many requests as give everybody several to answer, also where one would do.
+        let batch = (options.dataset.ops / (8 * hosts.len() as u64)).clamp(16, 1 << 14);
+        let place = Arc::new(Place::new(options.keep, batch)?);
         let seed = options.dataset.seed;
 
         let target = publish(options, &place, &audience).await?;
@@ -126,8 +119,9 @@ impl Testnet {
 
         let copies = &hosts[1..];
         if !copies.is_empty() {
-            audience.stage(&format!("{} copy it", counted(&hosts)), copies.len() as u64);
-            copy(&place, copies, &published.target, &publisher, &*audience).await?;
+            let verb = if copies.len() == 1 { "copies" } else { "copy" };
+            audience.stage(&format!("{} {verb} it and start", counted(&hosts)), 0);
+            copy(&place, copies, &published.target, &publisher).await?;
             running.extend(Running::start_all(&place, copies, seed, &[]).await?);
         }
 
@@ -180,10 +174,11 @@ async fn publish(
     }
 
     let dataset = options.dataset;
-    audience.stage(
-        "the publisher writes its database: puts, updates and deletes",
-        dataset.ops,
+    let what = format!(
+        "the publisher writes a database of {} operations",
+        grouped(dataset.ops)
     );
+    audience.stage(&what, dataset.ops);
     let waiting = Waiting(Arc::new(AtomicBool::new(true)));
     let (go_on, audience, place) = (waiting.0.clone(), audience.clone(), place.clone());
     let publisher = Part {
@@ -208,24 +203,15 @@ async fn publish(
 }
 
 /// Let `parts` copy the publisher's database, all at once.
-async fn copy(
-    place: &Place,
-    parts: &[Part],
-    target: &str,
-    publisher: &str,
-    audience: &dyn Audience,
-) -> Result<(), Error> {
-    let done = std::sync::atomic::AtomicU64::new(0);
+async fn copy(place: &Place, parts: &[Part], target: &str, publisher: &str) -> Result<(), Error> {
     let copies = parts.iter().map(|part| async {
         let name = part.name();
         place.make(part)?;
         let sync = place.sync(&name, target, &[publisher.to_owned()], process::Messages::Log)?;
         match sync.finish::<SyncEnd>().await? {
-            SyncEnd::Done(_) => {}
-            SyncEnd::Failed { error } => return Err(Error::Copy { name, why: error }),
+            SyncEnd::Done(_) => Ok(()),
+            SyncEnd::Failed { error } => Err(Error::Copy { name, why: error }),
         }
-        audience.progress(done.fetch_add(1, Ordering::Relaxed) + 1);
-        Ok(())
     });
     try_join_all(copies).await.map(drop)
 }

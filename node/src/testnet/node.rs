@@ -2,9 +2,9 @@
 
 use super::Error;
 use super::cast::Part;
-use super::process::{self, Messages, Process, Program};
 use super::report::NodeReport;
 use crate::folder::Folder;
+use crate::process::{self, Messages, Process, Program};
 use cordee_protocol::db::any::unordered::KIND;
 use futures::future::try_join_all;
 use serde::Deserialize;
@@ -28,14 +28,16 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn new(keep: bool) -> io::Result<Self> {
+    /// `batch`: operations that a joiner asks for at once, at most.
+    pub(super) fn new(keep: bool, batch: u64) -> io::Result<Self> {
         let temporary = tempfile::Builder::new().prefix("cordee-testnet-").tempdir()?;
         let program = Program::own()?
             .with(
                 "network.listen",
                 "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/udp/0/quic-v1",
             )
-            .with("http.listen", "127.0.0.1:0");
+            .with("http.listen", "127.0.0.1:0")
+            .with("sync.batch_operations", batch);
         let path = temporary.path().to_path_buf();
         let temporary = if keep {
             let _ = temporary.keep();
@@ -64,9 +66,21 @@ impl Place {
         messages: Messages,
     ) -> Result<Process, process::Error> {
         let folder = self.folder(name);
-        let mut args = vec!["sync", "--json", "-C", path(&folder), "--target", target];
+        let mut args = vec![
+            "sync",
+            "--json",
+            "--stop-with-stdin",
+            "-C",
+            path(&folder),
+            "--target",
+            target,
+        ];
         for peer in peers {
             args.extend(["--peer", peer]);
+        }
+        if messages == Messages::Terminal {
+            // What it warns of, the report says better.
+            args.extend(["--log", "error"]);
         }
         self.program.start(name, args, &self.log(name), messages)
     }

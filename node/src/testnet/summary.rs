@@ -15,14 +15,14 @@ impl fmt::Display for Summary<'_> {
                 Some(why) => writeln!(f, "{} failed: {why}", joiner.name)?,
                 None => writeln!(
                     f,
-                    "{} fetched and proved {} operations in {:.1} s ({}/s, {:.1} MB) from {} peers; it refused {} answers",
+                    "{} fetched and proved {} operations in {:.1} s ({}/s, {:.1} MB) from {}; it refused {}",
                     joiner.name,
                     grouped(report.ops),
                     joiner.seconds,
                     grouped(joiner.ops_per_s as u64),
                     joiner.bytes_received as f64 / 1e6,
-                    joiner.peers_used,
-                    joiner.refused_batches,
+                    counted(joiner.peers_used as u64, "peer"),
+                    counted(joiner.refused_batches, "answer"),
                 )?,
             }
         }
@@ -40,13 +40,13 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(f)?;
         if report.ok {
-            let liars = match report.liars.len() {
-                0 => "",
-                _ => "every lie was caught, ",
+            let liars = match report.liars.iter().map(|liar| liar.lies_told).sum::<u64>() {
+                0 => "no lie was told",
+                _ => "every node that lied is banned",
             };
             writeln!(
                 f,
-                "OK: every joiner has the publisher's database, {liars}no honest node was banned."
+                "OK: every joiner has the publisher's database, {liars}, and no honest node is banned."
             )?;
         }
         for failure in &report.failures {
@@ -94,12 +94,18 @@ fn fate(liar: &LiarReport) -> String {
     }
 }
 
+/// `1 peer`, `2 peers`.
+fn counted(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{s}")
+}
+
 /// A number with its thousands apart.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         // Writing to a string cannot fail.

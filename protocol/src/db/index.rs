@@ -1,8 +1,8 @@
 //! From a key to the location of its newest operation. Derived from the log, never trusted beyond it.
 
 use super::Key;
+use super::table::Table;
 use crate::mmr::Location;
-use hashbrown::HashMap;
 
 /// The active keys of a database, each with the location of its active operation (F4.3).
 pub trait Index: Send + Sync {
@@ -24,24 +24,24 @@ pub trait Index: Send + Sync {
     }
 }
 
-/// An index in memory: about 47 to 94 bytes a key, rebuilt from the log at every start.
+/// An index in memory: about 50 bytes a key, rebuilt from the log at every start.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryIndex {
-    locations: HashMap<Key, Location>,
+    locations: Table,
 }
 
 impl MemoryIndex {
     /// An index with room for `keys` keys, so that filling it does not copy it again and again.
     pub fn with_capacity(keys: usize) -> Self {
         Self {
-            locations: HashMap::with_capacity(keys),
+            locations: Table::with_capacity(keys),
         }
     }
 }
 
 impl Index for MemoryIndex {
     fn get(&self, key: &Key) -> Option<Location> {
-        self.locations.get(key).copied()
+        self.locations.get(key)
     }
 
     fn set(&mut self, key: Key, at: Location) {

@@ -15,6 +15,7 @@
 
 pub mod any;
 pub mod index;
+pub mod table;
 
 use crate::mmr::Location;
 

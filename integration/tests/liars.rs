@@ -1,0 +1,59 @@
+//! Every lie, one after the other: the joiner ends with the right root, and bans whom it caught.
+
+use cordee_integration::net::{Net, Result, join, publish};
+use cordee_node::lies::LIES;
+use cordee_node::node::Node;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_lie_the_root_is_right_and_only_the_liar_is_banned() -> Result<()> {
+    let net = Net::new(64)?;
+    let published = net.folder("publisher", "tcp/0")?;
+    let target = publish(&published, 3000)?;
+    let publisher = Node::start(&published, None).await?;
+    let copied = net.folder("liar", "tcp/0")?;
+    join(&copied, &target, &[&publisher]).await?;
+    for lie in LIES {
+        let liar = Node::start(&copied, Some(lie.name)).await?;
+        let joiner = net.folder(lie.name, "tcp/0")?;
+        let outcome = join(&joiner, &target, &[&publisher, &liar]).await?;
+        assert_eq!(outcome.database.target(), target, "{}", lie.name);
+
+        let report = |node: &Node| {
+            let name = node.peer_id().to_string();
+            outcome.peers.iter().find(|peer| peer.peer_id == name)
+        };
+        let honest = report(&publisher).expect("the publisher is the only one to have the boundary's truth");
+        assert!(!honest.banned && honest.refused == 0, "{}: {honest:?}", lie.name);
+        let caught = report(&liar).is_some_and(|liar| liar.refused > 0);
+        let banned = report(&liar).is_some_and(|liar| liar.banned);
+        assert_eq!(caught, banned, "{}: {:?}", lie.name, report(&liar));
+        // Nobody asks a liar for its pinned nodes if the publisher is asked for the boundary.
+        assert!(
+            caught || lie.name == "wrong-pinned",
+            "{}: {:?}",
+            lie.name,
+            report(&liar)
+        );
+        liar.stop().await;
+    }
+    publisher.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_goes_from_copy_to_copy_over_tcp_and_quic() -> Result<()> {
+    let net = Net::new(1024)?;
+    let published = net.folder("publisher", "udp/0/quic-v1")?;
+    let target = publish(&published, 3000)?;
+    let publisher = Node::start(&published, None).await?;
+    let copied = net.folder("copy", "tcp/0")?;
+    join(&copied, &target, &[&publisher]).await?;
+    publisher.stop().await;
+
+    // The publisher is gone; its copy begins at the floor, and serves whoever starts there.
+    let copy = Node::start(&copied, None).await?;
+    let outcome = join(&net.folder("copy of the copy", "tcp/0")?, &target, &[&copy]).await?;
+    assert_eq!(outcome.database.target(), target);
+    copy.stop().await;
+    Ok(())
+}

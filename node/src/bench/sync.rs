@@ -1,0 +1,394 @@
+//! The benchmark of a bootstrap: several servers and one client, each a process, and the same bytes moved raw.
+//!
+//! # What is measured
+//! - `sync_s`: from the start of the client's process until it says that its database is complete, durable and has
+//!   answered a read.
+//! - `raw_s`: from the first dial of a raw client until its last byte, in the same run and from as many processes.
+//! - `open_s`: from the start of another process until it says that it has opened the copy and read a key.
+//! - CPU time and memory are the kernel's counts: the client's at its last word; the servers' CPU time over the sync,
+//!   all together, and the highest peak of any of them since its start.
+
+use super::parts::{self, Answering, RawDone, RawReady};
+use super::usage::Usage;
+use crate::audience::Audience;
+use crate::dataset::Dataset;
+use crate::folder::{self, Folder};
+use crate::process::{self, Messages, Process, Program};
+use cordee_protocol::Target;
+use cordee_protocol::db::any::unordered::KIND;
+use futures::future::{join_all, try_join_all};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long one step may take.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// What to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What the servers have.
+    pub dataset: Dataset,
+    /// Servers.
+    pub peers: usize,
+    /// How often; the report has medians.
+    pub runs: usize,
+}
+
+/// The figures; all but the first five are medians over the runs. MB are 10^6 bytes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Operations fetched.
+    pub ops: u64,
+    /// Bytes in each value.
+    pub value_size: usize,
+    /// Servers.
+    pub peers: usize,
+    /// Runs.
+    pub runs: usize,
+    /// Bytes of the encoded operations.
+    pub encoded_bytes: u64,
+    /// Time of the sync.
+    pub sync_s: f64,
+    /// Operations a second.
+    pub ops_per_s: f64,
+    /// Encoded bytes a second.
+    pub mb_per_s: f64,
+    /// Time to move as many bytes raw.
+    pub raw_s: f64,
+    /// Raw bytes a second.
+    pub raw_mb_per_s: f64,
+    /// CPU time of the client.
+    pub client_cpu_s: f64,
+    /// CPU time of all servers.
+    pub server_cpu_s: f64,
+    /// The client's most memory.
+    pub client_peak_rss_mib: f64,
+    /// The most memory of any server.
+    pub server_peak_rss_mib: f64,
+    /// Time to open the copy.
+    pub open_s: f64,
+    /// Bytes of the copy's files.
+    pub disk_bytes: u64,
+}
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A folder or its database.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
+    /// A process.
+    #[error(transparent)]
+    Process(#[from] process::Error),
+    /// Files.
+    #[error("setting up")]
+    Setup(#[from] io::Error),
+    /// The copy is not one: nothing to be measured.
+    #[error("the client ended at root {got} instead of {want}")]
+    WrongRoot {
+        /// The servers' root.
+        want: String,
+        /// The client's.
+        got: String,
+    },
+}
+
+/// Measure.
+///
+/// # Errors
+/// [`Error`].
+pub async fn run(options: Options, audience: Arc<dyn Audience>) -> Result<Report, Error> {
+    let bench = Bench::prepare(options, audience.clone()).await?;
+    audience.stage(&format!("{} servers start", options.peers), 0);
+    let servers = try_join_all((1..=options.peers).map(|n| bench.serve(n))).await?;
+    let raw_servers = try_join_all((1..=options.peers).map(|n| bench.serve_raw(n))).await?;
+    let mut runs = Vec::new();
+    for n in 1..=options.runs {
+        audience.stage(&format!("run {n} of {}", options.runs), 0);
+        runs.push(bench.measure(n, &servers, &raw_servers).await?);
+    }
+    let processes = servers
+        .into_iter()
+        .chain(raw_servers)
+        .map(|server| server.process);
+    join_all(processes.map(Process::stop)).await;
+    Ok(bench.report(&runs))
+}
+
+/// The servers' database and where everything is.
+struct Bench {
+    options: Options,
+    place: Arc<tempfile::TempDir>,
+    program: Program,
+    target: Target,
+    encoded_bytes: u64,
+}
+
+struct Server {
+    address: String,
+    process: Process,
+}
+
+/// The figures of one run.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    sync_s: f64,
+    raw_s: f64,
+    open_s: f64,
+    client: Usage,
+    server: Usage,
+    disk_bytes: u64,
+}
+
+impl Bench {
+    async fn prepare(options: Options, audience: Arc<dyn Audience>) -> Result<Self, Error> {
+        let place = Arc::new(tempfile::Builder::new().prefix("cordee-bench-").tempdir()?);
+        let program = Program::own()?
+            .with("network.listen", "/ip4/127.0.0.1/tcp/0")
+            .with("http.listen", "");
+        let kept = place.clone();
+        audience.stage("a database is written", options.dataset.ops);
+        let written = tokio::task::spawn_blocking(move || {
+            let first = make(&kept.path().join("server-1"))?;
+            let mut database = first.publisher()?;
+            // The files go with the folder, so a writer that nobody waits for any more fails soon.
+            let filled = options.dataset.fill(&mut database, |ops| {
+                audience.progress(ops);
+                Arc::strong_count(&kept) > 1
+            });
+            filled.map_err(folder::Error::from)?;
+            let (target, bytes) = (database.target(), parts::encoded_bytes(&database)?);
+            drop(database);
+            for n in 2..=options.peers {
+                let other = make(&kept.path().join(format!("server-{n}")))?;
+                copy_files(&first.data(), &other.data())?;
+            }
+            Ok::<_, Error>((target, bytes))
+        });
+        let (target, encoded_bytes) = written.await.map_err(io::Error::other)??;
+        Ok(Self {
+            options,
+            place,
+            program,
+            target,
+            encoded_bytes,
+        })
+    }
+
+    async fn serve(&self, n: usize) -> Result<Server, Error> {
+        #[derive(Deserialize)]
+        struct Ready {
+            listen: Vec<String>,
+        }
+        let name = format!("server-{n}");
+        let folder = self.folder(&name);
+        let args = [
+            "run",
+            "--json",
+            "--stop-with-stdin",
+            "--log",
+            "warn",
+            "-C",
+            path(&folder),
+        ];
+        let mut process = self.start(&name, &args)?;
+        let Ready { listen } = process.hear(LIMIT).await?;
+        let address = listen.into_iter().next().unwrap_or_default();
+        Ok(Server { address, process })
+    }
+
+    async fn serve_raw(&self, n: usize) -> Result<Server, Error> {
+        let mut process = self.start(&format!("raw-server-{n}"), &["bench", "raw-server"])?;
+        let RawReady { listen: address } = process.hear(LIMIT).await?;
+        Ok(Server { address, process })
+    }
+
+    async fn measure(&self, n: usize, servers: &[Server], raw_servers: &[Server]) -> Result<Run, Error> {
+        let bytes = self.encoded_bytes.to_string();
+        let mut args = vec!["bench", "raw-client", "--bytes", &bytes];
+        args.extend(raw_servers.iter().flat_map(|server| ["--peer", &server.address]));
+        let raw: RawDone = self.start(&format!("raw-client-{n}"), &args)?.finish().await?;
+
+        let name = format!("client-{n}");
+        let folder = self.folder(&name);
+        let folder = make(&folder)?;
+        let target = self.target.to_string();
+        let mut args = vec![
+            "bench",
+            "sync-client",
+            "-C",
+            path(folder.path()),
+            "--target",
+            &target,
+        ];
+        args.extend(servers.iter().flat_map(|server| ["--peer", &server.address]));
+        let before = usage(servers);
+        let (sync_s, client) = self.time(&name, &args).await?;
+        let after = usage(servers);
+
+        let opener = ["bench", "open", "-C", path(folder.path())];
+        let (open_s, _) = self.time(&format!("open-{n}"), &opener).await?;
+        let disk_bytes = size_of_files(&folder.data())?;
+        std::fs::remove_dir_all(folder.path())?;
+        Ok(Run {
+            sync_s,
+            raw_s: raw.seconds,
+            open_s,
+            client: Usage {
+                cpu_s: client.cpu_s,
+                peak_rss_mib: client.peak_rss_mib,
+            },
+            server: Usage {
+                cpu_s: after.cpu_s - before.cpu_s,
+                peak_rss_mib: after.peak_rss_mib,
+            },
+            disk_bytes,
+        })
+    }
+
+    /// From the start of a process until it says that its database answers, in seconds.
+    async fn time(&self, name: &str, args: &[&str]) -> Result<(f64, Answering), Error> {
+        let start = Instant::now();
+        let mut process = self.start(name, args)?;
+        let said: Answering = process.hear(LIMIT).await?;
+        let took = start.elapsed().as_secs_f64();
+        process.stop().await;
+        let want = self.target.root().to_string();
+        if said.root == want {
+            Ok((took, said))
+        } else {
+            Err(Error::WrongRoot { want, got: said.root })
+        }
+    }
+
+    fn start(&self, name: &str, args: &[&str]) -> Result<Process, process::Error> {
+        self.program
+            .start(name, args, &self.folder(&format!("{name}.log")), Messages::Log)
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    fn report(&self, runs: &[Run]) -> Report {
+        let of = |figure: fn(&Run) -> f64| to_thousandths(median(runs.iter().map(figure).collect()));
+        let (ops, sync_s, raw_s) = (
+            self.options.dataset.ops,
+            of(|run| run.sync_s),
+            of(|run| run.raw_s),
+        );
+        let megabytes = self.encoded_bytes as f64 / 1e6;
+        Report {
+            ops,
+            value_size: self.options.dataset.value_size,
+            peers: self.options.peers,
+            runs: runs.len(),
+            encoded_bytes: self.encoded_bytes,
+            sync_s,
+            ops_per_s: to_thousandths(ops as f64 / sync_s),
+            mb_per_s: to_thousandths(megabytes / sync_s),
+            raw_s,
+            raw_mb_per_s: to_thousandths(megabytes / raw_s.max(1e-3)),
+            client_cpu_s: of(|run| run.client.cpu_s),
+            server_cpu_s: of(|run| run.server.cpu_s),
+            client_peak_rss_mib: of(|run| run.client.peak_rss_mib),
+            server_peak_rss_mib: of(|run| run.server.peak_rss_mib),
+            open_s: of(|run| run.open_s),
+            disk_bytes: of(|run| run.disk_bytes as f64) as u64,
+        }
+    }
+}
+
+fn make(path: &Path) -> Result<Folder, folder::Error> {
+    Folder::create(path, "bench", KIND)
+}
+
+/// CPU time of all servers, and the highest memory of one.
+fn usage(servers: &[Server]) -> Usage {
+    let each = servers
+        .iter()
+        .filter_map(|server| Usage::of(server.process.id()?));
+    each.fold(Usage::default(), |all, one| Usage {
+        cpu_s: all.cpu_s + one.cpu_s,
+        peak_rss_mib: all.peak_rss_mib.max(one.peak_rss_mib),
+    })
+}
+
+/// The middle figure; of an even number, the mean of the two in the middle.
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    match figures.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => figures[middle],
+        _ => (figures[middle - 1] + figures[middle]) / 2.0,
+    }
+}
+
+/// What lies below says nothing.
+fn to_thousandths(figure: f64) -> f64 {
+    (figure * 1e3).round() / 1e3
+}
+
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_files(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}
+
+fn size_of_files(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        bytes += match entry.file_type()?.is_dir() {
+            true => size_of_files(&entry.path())?,
+            false => allocated(&entry.metadata()?),
+        };
+    }
+    Ok(bytes)
+}
+
+/// A log that begins above 0 has holes, which take no space.
+fn allocated(file: &std::fs::Metadata) -> u64 {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::MetadataExt::blocks(file) * 512
+    }
+    #[cfg(not(unix))]
+    {
+        file.len()
+    }
+}
+
+/// Temporary folders' paths are what the system says; those that are no text are refused when the program starts.
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_are_of_the_middle() {
+        for (figures, middle) in [
+            (vec![3.0, 1.0, 2.0], 2.0),
+            (vec![4.0, 1.0], 2.5),
+            (vec![7.0], 7.0),
+        ] {
+            assert_eq!(median(figures), middle);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! `cordee bench`: the benchmarks of record, and the processes that they consist of.
+
+use super::screen::Screen;
+use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
+use crate::bench::parts::{self, RawDone, RawReady};
+use crate::bench::{raw, sync};
+use crate::dataset::Dataset;
+use crate::folder::Folder;
+use clap::{Args, Subcommand};
+use cordee_protocol::Target;
+use libp2p::Multiaddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Measure on this machine: real files, loopback connections, servers and client in processes of their own
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cordee bench sync --ops 1000000 --peers 4")]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Sync(Sync),
+    /// Serve raw bytes; like all parts, until standard input ends
+    #[command(hide = true)]
+    RawServer,
+    /// Fetch raw bytes
+    #[command(hide = true)]
+    RawClient(RawClient),
+    /// Sync, read a key, and say what that took
+    #[command(hide = true)]
+    SyncClient(SyncClient),
+    /// Open a database, read a key, and say what that took
+    #[command(hide = true)]
+    Open(FolderArgs),
+}
+
+/// A fresh node bootstraps from several others: time, CPU and memory, and the same bytes moved raw in the same run
+///
+/// Every figure is the median of the runs, each on a fresh folder. sync_s is from the start of the client's process until
+/// its database is verified, durable and has answered a read; raw_s is the time to move the same number of bytes over the
+/// same transport from as many processes, with nothing verified or stored.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cordee bench sync --ops 1000000 --value-size 100 --peers 4 --json")]
+struct Sync {
+    /// Operations to fetch
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    ops: u64,
+
+    /// Bytes in each value
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
+    value_size: u64,
+
+    /// Servers, each a process
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
+    peers: u64,
+
+    /// How often to measure
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    runs: u64,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct RawClient {
+    #[arg(long, required = true)]
+    bytes: u64,
+    #[arg(long = "peer", required = true, value_parser = multiaddr)]
+    peers: Vec<Multiaddr>,
+}
+
+#[derive(Debug, Args)]
+struct SyncClient {
+    #[command(flatten)]
+    folder: FolderArgs,
+    #[arg(long)]
+    target: Target,
+    #[arg(long = "peer", required = true, value_parser = multiaddr)]
+    peers: Vec<Multiaddr>,
+}
+
+impl Bench {
+    pub(super) fn execute(self) -> Result<(), Failure> {
+        if let What::Open(folder) = self.what {
+            let folder = Folder::open(&folder.dir, Ok)?;
+            return output::result(true, &parts::open(&folder)?, "");
+        }
+        let is_part = !matches!(self.what, What::Sync(_));
+        let runtime = runtime()?;
+        let ended = runtime.block_on(async {
+            tokio::select! {
+                // On the runtime's thread, where a node's connections are as well.
+                ended = tokio::spawn(self.what.run()) => ended.unwrap_or_else(|error| {
+                    Err(Failure::failed(format!("the benchmark ended early: {error}")))
+                }),
+                () = interrupt::end_of_input(), if is_part => Ok(()),
+                ended = interrupt::signal() => {
+                    ended.and(Err(Failure::new(Exit::Interrupted, "interrupted; all processes are stopped")))
+                }
+            }
+        });
+        runtime.shutdown_timeout(Duration::from_secs(10));
+        ended
+    }
+}
+
+impl What {
+    async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Sync(sync) => sync.run().await,
+            Self::RawServer => {
+                let say = |listen: Multiaddr| {
+                    // Whoever started this notices that nothing was said.
+                    let _ = output::result(
+                        true,
+                        &RawReady {
+                            listen: listen.to_string(),
+                        },
+                        "",
+                    );
+                };
+                Ok(raw::serve(say).await?)
+            }
+            Self::RawClient(client) => {
+                let took = raw::fetch(&client.peers, client.bytes).await?;
+                output::result(
+                    true,
+                    &RawDone {
+                        seconds: took.as_secs_f64(),
+                    },
+                    "",
+                )
+            }
+            Self::SyncClient(client) => {
+                let folder = Folder::open(&client.folder.dir, Ok)?;
+                output::result(
+                    true,
+                    &parts::sync(&folder, &client.target, &client.peers).await?,
+                    "",
+                )
+            }
+            // Done without a runtime.
+            Self::Open(_) => Ok(()),
+        }
+    }
+}
+
+impl Sync {
+    async fn run(self) -> Result<(), Failure> {
+        let options = sync::Options {
+            // Always the same data: only time may differ.
+            dataset: Dataset {
+                ops: self.ops,
+                value_size: self.value_size as usize,
+                seed: 1,
+            },
+            peers: self.peers as usize,
+            runs: self.runs as usize,
+        };
+        let screen = Arc::new(Screen::new(self.json));
+        let ended = sync::run(options, screen.clone()).await;
+        screen.clear();
+        let report = ended?;
+        output::result(self.json, &report, &table(&report))
+    }
+}
+
+fn table(report: &sync::Report) -> String {
+    format!(
+        "{ops} operations, {mb:.1} MB, from {peers} peers; medians of {runs} runs\n\
+         sync      {sync_s:.2} s   {ops_per_s:.0} operations/s   {mb_per_s:.1} MB/s\n\
+         raw       {raw_s:.2} s   {raw:.1} MB/s   (the sync takes {times:.1} times as long)\n\
+         open      {open_s:.2} s   {disk:.1} MB on disk\n\
+         client    {client_cpu:.2} s CPU   {client_rss:.0} MiB at most\n\
+         servers   {server_cpu:.2} s CPU together   {server_rss:.0} MiB at most, each",
+        ops = report.ops,
+        mb = report.encoded_bytes as f64 / 1e6,
+        peers = report.peers,
+        runs = report.runs,
+        sync_s = report.sync_s,
+        ops_per_s = report.ops_per_s,
+        mb_per_s = report.mb_per_s,
+        raw_s = report.raw_s,
+        raw = report.raw_mb_per_s,
+        times = report.sync_s / report.raw_s,
+        open_s = report.open_s,
+        disk = report.disk_bytes as f64 / 1e6,
+        client_cpu = report.client_cpu_s,
+        client_rss = report.client_peak_rss_mib,
+        server_cpu = report.server_cpu_s,
+        server_rss = report.server_peak_rss_mib,
+    )
+}
+
+impl From<parts::Error> for Failure {
+    fn from(error: parts::Error) -> Self {
+        match error {
+            parts::Error::Sync(error) => error.into(),
+            parts::Error::Folder(error) => error.into(),
+            error => Self::of(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<sync::Error> for Failure {
+    fn from(error: sync::Error) -> Self {
+        match error {
+            sync::Error::Folder(error) => error.into(),
+            error => Self::of(Exit::Failed, &error),
+        }
+    }
+}
+
+impl From<raw::Error> for Failure {
+    fn from(error: raw::Error) -> Self {
+        Self::of(Exit::Failed, &error)
+    }
+}

@@ -1,0 +1,39 @@
+//! `cordee bench` as a script sees it.
+
+use crate::nodes::{cordee, json, stderr};
+
+#[test]
+fn a_sync_is_measured_and_every_figure_is_there() {
+    let args = [
+        "bench", "sync", "--ops", "3000", "--peers", "2", "--runs", "1", "--json",
+    ];
+    let output = cordee(&args).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = json(&output);
+    for field in [
+        "ops",
+        "value_size",
+        "peers",
+        "encoded_bytes",
+        "sync_s",
+        "ops_per_s",
+        "mb_per_s",
+        "raw_s",
+        "raw_mb_per_s",
+        "client_cpu_s",
+        "server_cpu_s",
+        "client_peak_rss_mib",
+        "server_peak_rss_mib",
+        "open_s",
+        "disk_bytes",
+    ] {
+        assert!(report[field].is_number(), "{field} in {report}");
+    }
+    assert_eq!(report["ops"], 3000);
+    // Each operation is an update of 135 bytes, a delete of 33 or a commit.
+    assert!(report["encoded_bytes"].as_u64().unwrap() > 3000 * 100, "{report}");
+    assert!(
+        report["disk_bytes"].as_u64() > report["encoded_bytes"].as_u64(),
+        "{report}"
+    );
+}

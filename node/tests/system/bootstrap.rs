@@ -1,0 +1,102 @@
+//! `cordee sync` against running nodes: killed in the middle, lied to about the target, with nobody there.
+
+use crate::nodes::{Node, json, stderr};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_sync_that_is_killed_goes_on_where_it_was() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", 60_000);
+    let copy = Node::new(place.path(), "copy");
+    {
+        // Slow enough that a part of it is made durable before the end.
+        let slow = publisher.serve(&[("CORDEE_SERVE__BYTES_PER_SECOND", "1000000")]);
+        let mut sync = copy
+            .sync(&target, &[slow.address("tcp")])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        std::thread::sleep(Duration::from_secs(1));
+        let early = copy.record();
+        while copy.record() == early {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "nothing was made durable"
+            );
+            assert_eq!(sync.try_wait().unwrap(), None, "it is still under way");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        sync.kill().unwrap();
+        sync.wait().unwrap();
+    }
+    let publisher = publisher.serve(&[]);
+    let output = copy.sync(&target, &[publisher.address("tcp")]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = json(&output);
+    let (fetched, reused) = (
+        report["ops_fetched"].as_u64().unwrap(),
+        report["ops_reused"].as_u64().unwrap(),
+    );
+    assert!(reused > 0, "{report}");
+    assert_eq!(fetched + reused, 60_000, "{report}");
+    assert!(target.starts_with(report["root"].as_str().unwrap()), "{report}");
+    assert_eq!(copy.folder().existing().unwrap().target().to_string(), target);
+}
+
+#[test]
+fn a_wrong_root_is_the_targets_fault_and_nothing_is_kept() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", 3000);
+    let publisher = publisher.serve(&[]);
+    let copy = Node::new(place.path(), "copy");
+    let wrong = format!("{}{}", "ab".repeat(32), &target[64..]);
+    let mut sync = copy.sync(&wrong, &[publisher.address("tcp")]);
+    let output = sync.env("CORDEE_PEERS__SUSPECT_AFTER", "2s").output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("target"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("suspect"), "{}", stderr(&output));
+    assert!(copy.folder().existing().is_err(), "nothing unproven is kept");
+    // The same folder and peer are fine with the right one.
+    let output = copy.sync(&target, &[publisher.address("tcp")]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(json(&output)["ops_reused"], 0);
+}
+
+#[test]
+fn without_a_peer_it_says_so_in_time() {
+    let place = tempfile::tempdir().unwrap();
+    let copy = Node::new(place.path(), "copy");
+    let target = format!("{}@3..9", "ab".repeat(32));
+    let start = Instant::now();
+    let mut sync = copy.sync(&target, &["/ip4/127.0.0.1/tcp/1"]);
+    let output = sync.args(["--no-peer-timeout", "1s"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("/ip4/127.0.0.1/tcp/1"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn tcp_and_quic_bring_the_same_root() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", 3000);
+    let publisher = publisher.serve(&[]);
+    for transport in ["tcp", "quic"] {
+        let copy = Node::new(place.path(), transport);
+        let output = copy
+            .sync(&target, &[publisher.address(transport)])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{transport}: {}", stderr(&output));
+        assert!(
+            target.starts_with(json(&output)["root"].as_str().unwrap()),
+            "{transport}"
+        );
+    }
+}

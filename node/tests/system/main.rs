@@ -1,0 +1,7 @@
+//! The whole system from outside: real processes, files and sockets on this machine.
+
+mod bench;
+mod bootstrap;
+mod nodes;
+#[cfg(feature = "lies")]
+mod testnet;

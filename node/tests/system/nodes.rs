@@ -1,0 +1,138 @@
+//! Nodes for tests: folders, databases, and processes of the binary, which end with the test.
+
+use cordee_node::dataset::Dataset;
+use cordee_node::folder::Folder;
+use cordee_protocol::db::any::unordered::KIND;
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// `cordee` with `args`, and with settings of its own only.
+pub(crate) fn cordee(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cordee"));
+    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("CORDEE_")) {
+        command.env_remove(key);
+    }
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// The last line of its standard output as JSON.
+pub(crate) fn json(output: &Output) -> Value {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let line = stdout.lines().last();
+    let line = line.unwrap_or_else(|| panic!("nothing said but: {}", stderr(output)));
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// What it says to people.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A node's folder.
+pub(crate) struct Node {
+    path: PathBuf,
+}
+
+impl Node {
+    /// A fresh one inside `place`.
+    pub(crate) fn new(place: &Path, name: &str) -> Self {
+        let path = place.join(name);
+        Folder::create(&path, "test", KIND).unwrap();
+        Self { path }
+    }
+
+    /// One with a database of so many operations; returns its target as well.
+    pub(crate) fn publisher(place: &Path, name: &str, ops: u64) -> (Self, String) {
+        let node = Self::new(place, name);
+        let mut database = node.folder().publisher().unwrap();
+        let dataset = Dataset {
+            ops,
+            value_size: 100,
+            seed: 1,
+        };
+        dataset.fill(&mut database, |_| true).unwrap();
+        (node, database.target().to_string())
+    }
+
+    pub(crate) fn folder(&self) -> Folder {
+        Folder::open(&self.path, Ok).unwrap()
+    }
+
+    /// The file that says what of its log is valid.
+    pub(crate) fn record(&self) -> Vec<u8> {
+        std::fs::read(self.path.join("data/record")).unwrap_or_default()
+    }
+
+    /// `cordee sync --json` into it.
+    pub(crate) fn sync(&self, target: &str, peers: &[&str]) -> Command {
+        let mut args = vec![
+            "sync",
+            "--json",
+            "-C",
+            self.path.to_str().unwrap(),
+            "--target",
+            target,
+        ];
+        args.extend(peers.iter().flat_map(|peer| ["--peer", peer]));
+        cordee(&args)
+    }
+
+    /// `cordee run`, up and listening.
+    pub(crate) fn serve(&self, settings: &[(&str, &str)]) -> Serving {
+        let listen = ["/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"];
+        let mut args = vec![
+            "run",
+            "--json",
+            "--stop-with-stdin",
+            "-C",
+            self.path.to_str().unwrap(),
+        ];
+        args.extend(["--http", "127.0.0.1:0", "--listen"]);
+        args.extend(listen);
+        let mut process = cordee(&args)
+            .envs(settings.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stdout = process.stdout.as_mut().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        let listen = ready["listen"].as_array().unwrap().iter();
+        Serving {
+            process,
+            listen: listen
+                .map(|address| address.as_str().unwrap().to_owned())
+                .collect(),
+        }
+    }
+}
+
+/// A running node; killed when dropped.
+pub(crate) struct Serving {
+    process: Child,
+    listen: Vec<String>,
+}
+
+impl Serving {
+    /// Its address over `tcp` or `quic`.
+    pub(crate) fn address(&self, transport: &str) -> &str {
+        self.listen
+            .iter()
+            .find(|address| address.contains(transport))
+            .unwrap()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,123 @@
+//! `cordee testnet` as a script sees it: the fields that INTERFACE promises, and what they must say.
+
+use crate::nodes::{cordee, json, stderr};
+use serde_json::Value;
+
+fn testnet(args: &[&str]) -> Value {
+    let output = cordee(&[&["testnet", "--json"], args].concat()).output().unwrap();
+    let report = json(&output);
+    assert!(output.status.success(), "{report}\n{}", stderr(&output));
+    report
+}
+
+fn has(object: &Value, fields: &[&str]) {
+    for field in fields {
+        assert!(object.get(field).is_some(), "{field} is missing in {object}");
+    }
+}
+
+fn check(report: &Value, nodes: usize, liars: usize) {
+    has(
+        report,
+        &[
+            "ok",
+            "seed",
+            "ops",
+            "root",
+            "size",
+            "nodes",
+            "joiners",
+            "liars",
+            "honest_banned",
+        ],
+    );
+    assert_eq!(report["ok"], true, "{report}");
+    assert_eq!(report["honest_banned"], 0, "{report}");
+    assert_eq!(report["nodes"].as_array().unwrap().len(), nodes + 1);
+    for node in report["nodes"].as_array().unwrap() {
+        has(node, &["name", "role", "peer_id", "http", "data_dir", "pid"]);
+    }
+    for joiner in report["joiners"].as_array().unwrap() {
+        let fields = [
+            "name",
+            "ok",
+            "root",
+            "size",
+            "seconds",
+            "ops_per_s",
+            "bytes_received",
+            "refused_batches",
+        ];
+        has(joiner, &fields);
+        has(joiner, &["peers_used"]);
+        assert_eq!(joiner["root"], report["root"]);
+        assert_eq!(joiner["size"], report["size"]);
+    }
+    assert_eq!(report["liars"].as_array().unwrap().len(), liars);
+    for liar in report["liars"].as_array().unwrap() {
+        has(
+            liar,
+            &[
+                "name",
+                "peer_id",
+                "lie",
+                "provable",
+                "lies_told",
+                "banned",
+                "reason",
+            ],
+        );
+        let lied = liar["provable"] == true && liar["lies_told"] != 0;
+        assert_eq!(liar["banned"], lied, "{liar}");
+    }
+}
+
+fn lied(report: &Value) -> usize {
+    let liars = report["liars"].as_array().unwrap().iter();
+    liars.filter(|liar| liar["lies_told"] != 0).count()
+}
+
+#[test]
+fn a_joiner_among_three_honest_nodes_and_a_liar_ends_right() {
+    let report = testnet(&["--nodes", "4", "--liars", "1", "--ops", "3000", "--seed", "7"]);
+    check(&report, 4, 1);
+    assert_eq!(report["seed"], 7);
+    assert_eq!(report["ops"], 3000);
+    assert_eq!(lied(&report), 1, "{report}");
+}
+
+#[test]
+fn a_joiner_among_five_liars_ends_right() {
+    let report = testnet(&["--nodes", "7", "--liars", "5", "--ops", "3000"]);
+    check(&report, 7, 5);
+    // Who has no occasion to lie, or is too slow, is no liar; most are.
+    assert!(lied(&report) >= 2, "{report}");
+}
+
+#[test]
+fn several_joiners_join_at_once() {
+    let report = testnet(&[
+        "--nodes",
+        "3",
+        "--liars",
+        "1",
+        "--ops",
+        "3000",
+        "--joiners",
+        "2",
+        "--value-size",
+        "300",
+    ]);
+    has(&report, &["ok"]);
+    assert_eq!(report["joiners"].as_array().unwrap().len(), 2);
+    assert_eq!(report["honest_banned"], 0);
+}
+
+#[test]
+fn a_testnet_without_a_publisher_is_refused() {
+    let output = cordee(&["testnet", "--nodes", "2", "--liars", "2"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--nodes 3"), "{}", stderr(&output));
+}

@@ -1,0 +1,141 @@
+//! Buffers for answers, used again and again.
+//!
+//! An answer of 1 MiB in fresh memory costs more in page faults than in decryption: the kernel clears each page before it
+//! is written for the first time. So a buffer goes back when the last slice of its answer is dropped.
+
+use bytes::Bytes;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Buffers that are kept while nobody uses them. With [`LARGEST`] this is at most 32 MiB.
+const KEPT: usize = 16;
+
+/// A buffer above this size is not kept: one answer may have 4 MiB, few do.
+const LARGEST: usize = 2 << 20;
+
+/// Answers up to this size are not worth it: statuses, and the ends of ranges.
+const SMALLEST: usize = 64 << 10;
+
+/// Free buffers, shared by all substreams of a behaviour.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Buffers {
+    free: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Buffers {
+    /// A buffer for an answer that claims `length` bytes: a used one, whatever its size, or a new one of at most `first`.
+    pub(crate) fn take(&self, length: usize, first: usize) -> Buffer {
+        let used = if length > SMALLEST {
+            self.lock().pop()
+        } else {
+            None
+        };
+        let bytes = used.unwrap_or_else(|| vec![0; length.min(first)]);
+        Buffer {
+            bytes,
+            length,
+            home: self.clone(),
+        }
+    }
+
+    fn give_back(&self, bytes: Vec<u8>) {
+        let mut free = self.lock();
+        if (SMALLEST..=LARGEST).contains(&bytes.len()) && free.len() < KEPT {
+            free.push(bytes);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        // A list of buffers is whole at every moment.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A buffer on loan. All its bytes are initialised, by this answer or an earlier one.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    /// The answer's length; less than the buffer's, or more while it is read.
+    length: usize,
+    home: Buffers,
+}
+
+impl Buffer {
+    /// Where bytes `from..` of the answer go, as far as there is room now.
+    pub(crate) fn room(&mut self, from: usize) -> &mut [u8] {
+        let end = self.bytes.len().min(self.length);
+        &mut self.bytes[from..end]
+    }
+
+    /// Make room for more, now that all there was is filled: `times` as much, up to the answer's length. `false` if the
+    /// answer is complete.
+    pub(crate) fn grow(&mut self, times: usize) -> bool {
+        let incomplete = self.bytes.len() < self.length;
+        if incomplete {
+            self.bytes
+                .resize(self.length.min(self.bytes.len().saturating_mul(times)), 0);
+        }
+        incomplete
+    }
+
+    /// The complete answer.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.home.give_back(std::mem::take(&mut self.bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(buffers: &Buffers, length: usize, with: u8) -> Bytes {
+        let mut buffer = buffers.take(length, 100_000);
+        let mut filled = 0;
+        loop {
+            let room = buffer.room(filled);
+            room.fill(with);
+            filled += room.len();
+            if !buffer.grow(8) {
+                break;
+            }
+        }
+        assert_eq!(filled, length);
+        buffer.into_bytes()
+    }
+
+    #[test]
+    fn a_buffer_comes_back_and_shows_nothing_of_what_it_held() {
+        let buffers = Buffers::default();
+        for length in [1_000_000, 70_000, 5, 1_999_999, 100_000] {
+            let bytes = fill(&buffers, length, 7);
+            assert!(bytes.len() == length && bytes.iter().all(|&byte| byte == 7));
+            let slice = bytes.slice(1..4);
+            drop(bytes);
+            assert_eq!(slice, [7, 7, 7][..], "a slice keeps the buffer");
+        }
+        assert_eq!(buffers.lock().len(), 1);
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound() {
+        let buffers = Buffers::default();
+        let lent: Vec<_> = (0..2 * KEPT).map(|_| fill(&buffers, 100_000, 1)).collect();
+        drop(lent);
+        drop(fill(&buffers, 5, 1));
+        assert_eq!(buffers.lock().len(), KEPT);
+        buffers.lock().clear();
+        drop(fill(&buffers, LARGEST + 1, 1));
+        assert!(buffers.lock().is_empty());
+    }
+}
