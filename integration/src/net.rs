@@ -6,7 +6,7 @@ use cordee_node::dataset::Dataset;
 use cordee_node::folder::Folder;
 use cordee_node::node::Node;
 use cordee_protocol::Target;
-use cordee_protocol::db::any::unordered::KIND;
+use cordee_protocol::db::KINDS;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -39,7 +39,7 @@ impl Net {
     /// The folder's.
     pub fn folder(&self, name: &str, transport: &str) -> Result<Folder> {
         let path = self.place.path().join(name);
-        Folder::create(&path, "integration", KIND)?;
+        Folder::create(&path, "integration", KINDS[0])?;
         let listen = format!("/ip4/127.0.0.1/{transport}");
         let settings = |layers: Layers| {
             layers

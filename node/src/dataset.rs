@@ -6,7 +6,8 @@
 //! 3. Exactly the wanted number of operations lies between floor and size: so many a joiner fetches.
 
 use cordee_protocol::db::Key;
-use cordee_protocol::db::any::unordered::{Batch, Error, Unordered};
+use cordee_protocol::db::database::Error;
+use cordee_protocol::db::{Batch, Db};
 use cordee_protocol::{Digest, Journal};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -43,7 +44,7 @@ impl Dataset {
     /// The database's.
     pub fn fill<J: Journal>(
         &self,
-        db: &mut Unordered<J>,
+        db: &mut Db<J>,
         mut progress: impl FnMut(u64) -> bool,
     ) -> Result<(), Error<J::Error>> {
         let mut writer = Writer::new(self);
@@ -146,11 +147,12 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cordee_protocol::db::{Family, Kind};
     use cordee_protocol::log::MemoryJournal;
     use cordee_protocol::{Location, Target};
 
     fn target(ops: u64, seed: u64) -> Target {
-        let mut db = Unordered::open(MemoryJournal::default()).unwrap();
+        let mut db = Db::open(MemoryJournal::default(), Kind::variable(Family::AnyUnordered)).unwrap();
         let dataset = Dataset {
             ops,
             value_size: 10,

@@ -9,7 +9,8 @@
 
 use crate::config::{self, Config, FILE_NAME, Layers};
 use crate::storage::{self, DiskJournal, Writer};
-use cordee_protocol::db::any::unordered::{self, Unordered};
+use cordee_protocol::db::kind::KindError;
+use cordee_protocol::db::{self, Db, Kind};
 use cordee_protocol::log::Mark;
 use cordee_protocol::wire::limits::MAX_NAME;
 use cordee_protocol::{Journal, Location, Target};
@@ -22,13 +23,14 @@ const KEY: &str = "node.key";
 const BINDING: &str = "database.toml";
 
 /// The database of a node, on disk.
-pub type Database = Unordered<DiskJournal>;
+pub type Database = Db<DiskJournal>;
 
 /// A node's folder, with the settings that are in force.
 #[derive(Clone, Debug)]
 pub struct Folder {
     path: PathBuf,
     config: Config,
+    kind: Kind,
 }
 
 /// Why a folder cannot be used; says what to do.
@@ -45,9 +47,9 @@ pub enum Error {
         "{0} is not a node folder (it has no {FILE_NAME}): make one with `cordee init`, or name another with -C"
     )]
     Missing(PathBuf),
-    /// A kind of database that this version does not have.
-    #[error("unknown kind of database {0:?}; known: {known}", known = cordee_protocol::db::KINDS.join(", "))]
-    Kind(String),
+    /// A kind of database that there is not.
+    #[error("{0}")]
+    Kind(#[source] KindError),
     /// A network name that does not fit the wire.
     #[error("{0:?} is not a network name: 1 to {MAX_NAME} bytes are")]
     Network(String),
@@ -109,7 +111,7 @@ pub enum Error {
     Storage(#[from] storage::Error),
     /// The database over the log.
     #[error(transparent)]
-    Database(#[from] unordered::Error<storage::Error>),
+    Database(#[from] db::database::Error<storage::Error>),
     /// What is left of an earlier sync, or the database to go on from.
     #[error(transparent)]
     Local(#[from] storage::writer::Error),
@@ -163,10 +165,11 @@ impl Folder {
             return Err(Error::Missing(path.into()));
         }
         let config = flags(Layers::of(&file)?)?.config()?;
-        check_names(&config.network.name, &config.network.kind)?;
+        let kind = check_names(&config.network.name, &config.network.kind)?;
         Ok(Self {
             path: path.into(),
             config,
+            kind,
         })
     }
 
@@ -178,6 +181,11 @@ impl Folder {
     /// The settings in force.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The kind of its database.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Where the log is.
@@ -276,12 +284,12 @@ impl Folder {
     /// # Errors
     /// [`Error::Bound`], [`Error::Storage`], [`Error::Local`].
     pub fn sync_into(&self, target: &Target) -> Result<Writer, Error> {
-        Ok(Writer::open(self.journal()?, target.clone())?)
+        Ok(Writer::open(self.journal()?, target.clone(), self.kind)?)
     }
 
     fn database(&self, journal: DiskJournal) -> Result<Database, Error> {
-        Unordered::open(journal).map_err(|error| match error {
-            unordered::Error::Unfinished(target) => Error::Unfinished {
+        Db::open(journal, self.kind).map_err(|error| match error {
+            db::database::Error::Unfinished(target) => Error::Unfinished {
                 folder: self.path.clone(),
                 target: target.into(),
             },
@@ -313,14 +321,12 @@ impl Error {
     }
 }
 
-fn check_names(network: &str, kind: &str) -> Result<(), Error> {
-    if !cordee_protocol::db::KINDS.contains(&kind) {
-        return Err(Error::Kind(kind.into()));
-    }
+fn check_names(network: &str, kind: &str) -> Result<Kind, Error> {
+    let kind = kind.parse().map_err(Error::Kind)?;
     if network.is_empty() || network.len() > MAX_NAME {
         return Err(Error::Network(network.into()));
     }
-    Ok(())
+    Ok(kind)
 }
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {

@@ -277,7 +277,7 @@ fn flip_a_bit(bytes: &mut [u8], chance: &mut ChaCha8Rng) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cordee_protocol::db::any::unordered::{Batch, KIND, Unordered};
+    use cordee_protocol::db::{self, Batch, Db, Family, KINDS};
     use cordee_protocol::log::MemoryJournal;
     use cordee_protocol::sync::serve::{self, Budget};
     use cordee_protocol::sync::verify::verify;
@@ -286,13 +286,14 @@ mod tests {
 
     /// A small database that answers honestly.
     struct Honest {
-        db: Mutex<Unordered<MemoryJournal>>,
+        db: Mutex<Db<MemoryJournal>>,
         target: Target,
     }
 
     impl Honest {
         fn new() -> Arc<Self> {
-            let mut db = Unordered::open(MemoryJournal::default()).unwrap();
+            let mut db =
+                Db::open(MemoryJournal::default(), db::Kind::variable(Family::AnyUnordered)).unwrap();
             for round in 0..20u8 {
                 let mut batch = Batch::new();
                 for key in 0..10 {
@@ -330,7 +331,7 @@ mod tests {
         fn status(&self) -> Status {
             Status {
                 network: "test".into(),
-                kind: KIND.into(),
+                kind: KINDS[0].into(),
                 oldest: Location::ZERO,
                 size: self.target.end(),
                 root: Some(*self.target.root()),

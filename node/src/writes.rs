@@ -1,7 +1,7 @@
 //! The lines that `cordee apply` takes: one JSON object is one batch of writes.
 
+use cordee_protocol::db::Batch;
 use cordee_protocol::db::Key;
-use cordee_protocol::db::any::unordered::Batch;
 use serde::Deserialize;
 use std::io::{self, BufRead, Read};
 

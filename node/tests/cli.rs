@@ -62,7 +62,7 @@ fn bad_input_is_named_and_has_its_exit_code() {
     };
     new("node");
     settings(&new("misspelt"), "max_in_flight", "max_inflight");
-    settings(&new("kinded"), "any-unordered-variable\"", "keyless-fixed\"");
+    settings(&new("kinded"), "any-unordered-variable\"", "keyless-tree\"");
     let moved = new("moved");
     json(at, &["apply", "-C", "moved", "--json", "-"], "{}");
     settings(&moved, "\"local\"", "\"alps\"");
@@ -85,7 +85,7 @@ fn bad_input_is_named_and_has_its_exit_code() {
         (
             vec!["init", "x", "--kind", "tree"],
             2,
-            "known: any-unordered-variable",
+            "there are any-unordered-variable, any-unordered-fixed",
         ),
         (vec!["init", "x", "--network", ""], 2, "is not a network name"),
         (vec!["run", "-C", "nowhere"], 2, "make one with `cordee init`"),
@@ -97,7 +97,7 @@ fn bad_input_is_named_and_has_its_exit_code() {
         (
             vec!["run", "-C", "kinded"],
             2,
-            "unknown kind of database \"keyless-fixed\"",
+            "no kind of database is called \"keyless-tree\"",
         ),
         (vec!["run", "-C", "moved"], 2, "set `network.name` back"),
         (vec!["run", "-C", "keyless"], 1, "does not hold a libp2p key"),

@@ -10,7 +10,7 @@
 //!   digest codec        SHA-256; bytes in and out, bounded
 //!   mmr                 the Merkle Mountain Range: positions, proofs, growing
 //!   log                 encoded operations with their nodes; the Journal contract
-//!   db                  what the operations mean: keys, batches, the inactivity floor
+//!   db                  what the operations mean: eight kinds of database, batches, proofs that stand alone
 //!   wire                the messages between nodes; the protocol's document
 //!   sync                plan, verify, engine, serve
 //! ```

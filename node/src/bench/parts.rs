@@ -4,8 +4,7 @@ use super::usage::Usage;
 use crate::bootstrap::{self, bootstrap};
 use crate::folder::{self, Database, Folder};
 use cordee_protocol::Target;
-use cordee_protocol::db::any::operation::Operation;
-use cordee_protocol::db::any::unordered;
+use cordee_protocol::db::{self, Operation};
 use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -93,7 +92,7 @@ pub fn encoded_bytes(database: &Database) -> Result<u64, folder::Error> {
     let mut bytes = 0;
     let counted = database.log().scan(database.target().range(), |_, operation| {
         bytes += operation.len() as u64;
-        Ok::<_, unordered::Error<_>>(true)
+        Ok::<_, db::Error<_>>(true)
     });
     counted.map_err(folder::Error::from)?;
     Ok(bytes)
@@ -103,10 +102,10 @@ pub fn encoded_bytes(database: &Database) -> Result<u64, folder::Error> {
 fn read_one(database: &Database) -> Result<(), Error> {
     let mut found = false;
     let looked = database.log().scan(database.target().range(), |_, operation| {
-        if let Ok(Operation::Update(key, _)) = Operation::read(operation) {
+        if let Ok(Operation::Update { key, .. }) = Operation::read(database.kind(), operation) {
             found = database.value(&key)?.is_some();
         }
-        Ok::<_, unordered::Error<_>>(!found)
+        Ok::<_, db::Error<_>>(!found)
     });
     looked.map_err(folder::Error::from)?;
     if found { Ok(()) } else { Err(Error::Unreadable) }

@@ -15,7 +15,7 @@ use crate::dataset::Dataset;
 use crate::folder::{self, Folder};
 use crate::process::{self, Messages, Process, Program};
 use cordee_protocol::Target;
-use cordee_protocol::db::any::unordered::KIND;
+use cordee_protocol::db::KINDS;
 use futures::future::{join_all, try_join_all};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -304,7 +304,7 @@ impl Bench {
 }
 
 fn make(path: &Path) -> Result<Folder, folder::Error> {
-    Folder::create(path, "bench", KIND)
+    Folder::create(path, "bench", KINDS[0])
 }
 
 /// CPU time of all servers, and the highest memory of one.

@@ -5,7 +5,7 @@ use super::{Exit, Failure, FolderArgs, interrupt};
 use crate::folder::{self, Folder};
 use crate::writes::{Writes, next_line};
 use clap::Args;
-use cordee_protocol::db::any::unordered;
+use cordee_protocol::db;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, stdin};
 
@@ -58,7 +58,7 @@ impl Apply {
             let applied = database.apply(&writes.batch, writes.metadata.as_deref());
             applied.and_then(|()| database.commit()).map_err(|error| {
                 place(match error {
-                    unordered::Error::TooLarge(_) => Failure::of(Exit::Usage, &error),
+                    db::Error::Unfit(_) => Failure::of(Exit::Usage, &error),
                     error => folder::Error::from(error).into(),
                 })
             })?;
@@ -66,7 +66,9 @@ impl Apply {
             let state = State::of(&database);
             let text = format!(
                 "size {}, floor {}, target {}",
-                state.size, state.floor, state.target
+                state.size,
+                state.floor(),
+                state.target
             );
             output::result(self.json, &state, &text)?;
         }

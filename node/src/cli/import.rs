@@ -7,7 +7,7 @@ use super::{Exit, Failure, FolderArgs, interrupt};
 use crate::folder::{self, Database, Folder};
 use crate::rows::{Format, rows};
 use clap::Args;
-use cordee_protocol::db::any::unordered::{self, Batch};
+use cordee_protocol::db::{self, Batch};
 use serde::Serialize;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -107,7 +107,7 @@ impl Import {
             imported.seconds,
             imported.keys,
             imported.state.size,
-            imported.state.floor,
+            imported.state.floor(),
             imported.state.target,
         );
         output::result(self.json, &imported, &text)
@@ -156,7 +156,7 @@ impl Writer {
     fn flush(&mut self) -> Result<(), Failure> {
         let applied = self.database.apply(&self.batch, None);
         applied.map_err(|error| match error {
-            unordered::Error::TooLarge(_) => Failure::of(Exit::Usage, &error),
+            db::Error::Unfit(_) => Failure::of(Exit::Usage, &error),
             error => folder::Error::from(error).into(),
         })?;
         self.rows += std::mem::take(&mut self.pending);

@@ -4,6 +4,7 @@
 
 use super::Failure;
 use crate::folder::Database;
+use cordee_protocol::Location;
 use serde::Serialize;
 use std::io::Write;
 
@@ -39,16 +40,22 @@ pub(super) fn note(text: &str) {
 pub(super) struct State {
     pub(super) root: String,
     pub(super) size: u64,
-    pub(super) floor: u64,
+    /// Of kinds that have one.
+    pub(super) floor: Option<u64>,
     pub(super) target: String,
 }
 
 impl State {
+    /// The floor, in words.
+    pub(super) fn floor(&self) -> String {
+        self.floor.map_or("none".into(), |floor| floor.to_string())
+    }
+
     pub(super) fn of(database: &Database) -> Self {
         Self {
             root: database.root().to_string(),
             size: database.log().size().get(),
-            floor: database.floor().get(),
+            floor: database.floor().map(Location::get),
             target: database.target().to_string(),
         }
     }

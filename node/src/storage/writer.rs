@@ -12,8 +12,8 @@
 //! At most [`SAVE_BYTES`] or [`SAVE_EVERY`] of proven work, whichever comes first, and what is in the queue (W25).
 
 use super::{DiskJournal, Error as DiskError};
-use cordee_protocol::db::any::unordered::{Keys, Unordered};
-use cordee_protocol::db::index::MemoryIndex;
+use cordee_protocol::db::keys::Keys;
+use cordee_protocol::db::{Db, Kind};
 use cordee_protocol::sync::database::{self, Database, Held, Local};
 use cordee_protocol::sync::verify::{Pinned, Verified};
 use cordee_protocol::{Digest, Target};
@@ -32,7 +32,7 @@ pub const SAVE_BYTES: usize = 16 << 20;
 /// Progress is made durable this long after the last time, if there is any.
 pub const SAVE_EVERY: Duration = Duration::from_secs(2);
 
-type Disk = Local<DiskJournal, Keys<MemoryIndex>>;
+type Disk = Local<DiskJournal, Keys>;
 
 /// Why the local side of a sync failed.
 pub type Error = database::Error<DiskError>;
@@ -45,7 +45,7 @@ enum Order {
     Retarget(Target, Reply<Held>),
     Restart(Reply<Held>),
     Root(Reply<Digest>),
-    Complete(Reply<Unordered<DiskJournal>>),
+    Complete(Reply<Db<DiskJournal>>),
 }
 
 /// The engine's side of the thread. Dropping it makes durable what has been appended, and waits for that.
@@ -66,9 +66,9 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Local::open`]; also if there is no thread to be had.
-    pub fn open(journal: DiskJournal, target: Target) -> Result<Self, Error> {
+    pub fn open(journal: DiskJournal, target: Target, kind: Kind) -> Result<Self, Error> {
         let folder = journal.folder().to_owned();
-        let disk = Disk::open(journal, target)?;
+        let disk = Disk::open(journal, target, Keys::new(kind))?;
         let held = disk.held();
         let (orders, received) = mpsc::channel(QUEUE);
         let (failed, failure) = oneshot::channel();
@@ -126,7 +126,7 @@ impl Writer {
 }
 
 impl Database for Writer {
-    type Output = Unordered<DiskJournal>;
+    type Output = Db<DiskJournal>;
     type Error = Error;
 
     fn held(&self) -> Held {
@@ -157,7 +157,7 @@ impl Database for Writer {
         self.ask(Order::Root).await
     }
 
-    async fn complete(mut self) -> Result<Unordered<DiskJournal>, Error> {
+    async fn complete(mut self) -> Result<Db<DiskJournal>, Error> {
         self.ask(Order::Complete).await
     }
 }
@@ -222,9 +222,7 @@ fn carry_out(mut disk: Disk, order: Order) -> Result<Option<Disk>, Error> {
             let _ = reply.send(Ok(root));
         }
         Order::Complete(reply) => {
-            let database = disk
-                .complete()
-                .map(|(log, keys)| Unordered::from_parts(log, keys));
+            let database = disk.complete().map(|(log, keys)| Db::from_parts(log, keys));
             let _ = reply.send(database);
             return Ok(None);
         }

@@ -5,7 +5,7 @@ use super::cast::Part;
 use super::report::NodeReport;
 use crate::folder::Folder;
 use crate::process::{self, Messages, Process, Program};
-use cordee_protocol::db::any::unordered::KIND;
+use cordee_protocol::db::KINDS;
 use futures::future::try_join_all;
 use serde::Deserialize;
 use std::io;
@@ -54,7 +54,7 @@ impl Place {
 
     /// The folder of a new node.
     pub(super) fn make(&self, part: &Part) -> Result<Folder, Error> {
-        Ok(Folder::create(&self.folder(&part.name()), NETWORK, KIND)?)
+        Ok(Folder::create(&self.folder(&part.name()), NETWORK, KINDS[0])?)
     }
 
     /// Let the node called `name` copy `target` from `peers`.

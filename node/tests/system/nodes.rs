@@ -2,7 +2,7 @@
 
 use cordee_node::dataset::Dataset;
 use cordee_node::folder::Folder;
-use cordee_protocol::db::any::unordered::KIND;
+use cordee_protocol::db::KINDS;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ impl Node {
     /// A fresh one inside `place`.
     pub(crate) fn new(place: &Path, name: &str) -> Self {
         let path = place.join(name);
-        Folder::create(&path, "test", KIND).unwrap();
+        Folder::create(&path, "test", KINDS[0]).unwrap();
         Self { path }
     }
 

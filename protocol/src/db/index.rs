@@ -1,58 +1,96 @@
 //! From a key to the location of its newest operation. Derived from the log, never trusted beyond it.
 
 use super::Key;
+use super::kind::{Family, Kind};
 use super::table::Table;
 use crate::mmr::Location;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
-/// The active keys of a database, each with the location of its active operation (F4.3).
-pub trait Index: Send + Sync {
-    /// Where the key's active operation is.
-    fn get(&self, key: &Key) -> Option<Location>;
-
-    /// Make `at` the key's active operation.
-    fn set(&mut self, key: Key, at: Location);
-
-    /// The key is no longer active.
-    fn remove(&mut self, key: &Key);
-
-    /// How many keys are active.
-    fn len(&self) -> usize;
-
-    /// Whether no key is active.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+/// The active keys of a database, each with the location of its active operation (FORMAT F4.3). In memory, rebuilt from
+/// the log at every start.
+#[derive(Clone, Debug)]
+pub enum Index {
+    /// About 50 bytes a key. No order.
+    Hashed(Table),
+    /// For ordered kinds.
+    Sorted(BTreeMap<Key, Location>),
 }
 
-/// An index in memory: about 50 bytes a key, rebuilt from the log at every start.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryIndex {
-    locations: Table,
-}
-
-impl MemoryIndex {
-    /// An index with room for `keys` keys, so that filling it does not copy it again and again.
-    pub fn with_capacity(keys: usize) -> Self {
-        Self {
-            locations: Table::with_capacity(keys),
+impl Index {
+    /// An empty index for `kind`, with room for `keys` keys where that saves copying it again and again.
+    pub fn new(kind: Kind, keys: usize) -> Self {
+        match kind.family() {
+            Family::AnyUnordered | Family::Immutable => Self::Hashed(Table::with_capacity(keys)),
+            Family::AnyOrdered => Self::Sorted(BTreeMap::new()),
+            Family::Keyless => Self::Hashed(Table::default()),
         }
     }
-}
 
-impl Index for MemoryIndex {
-    fn get(&self, key: &Key) -> Option<Location> {
-        self.locations.get(key)
+    /// Where the key's active operation is.
+    pub fn get(&self, key: &Key) -> Option<Location> {
+        match self {
+            Self::Hashed(keys) => keys.get(key),
+            Self::Sorted(keys) => keys.get(key).copied(),
+        }
     }
 
-    fn set(&mut self, key: Key, at: Location) {
-        self.locations.insert(key, at);
+    /// Make `at` the key's active operation.
+    pub fn set(&mut self, key: Key, at: Location) {
+        match self {
+            Self::Hashed(keys) => keys.insert(key, at),
+            Self::Sorted(keys) => drop(keys.insert(key, at)),
+        }
     }
 
-    fn remove(&mut self, key: &Key) {
-        self.locations.remove(key);
+    /// The key is no longer active.
+    pub fn remove(&mut self, key: &Key) {
+        match self {
+            Self::Hashed(keys) => keys.remove(key),
+            Self::Sorted(keys) => drop(keys.remove(key)),
+        }
     }
 
-    fn len(&self) -> usize {
-        self.locations.len()
+    /// How many keys are active.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Hashed(keys) => keys.len(),
+            Self::Sorted(keys) => keys.len(),
+        }
+    }
+
+    /// Whether no key is active.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forget the keys whose operation lies below `start`.
+    pub fn forget_below(&mut self, start: Location) {
+        match self {
+            Self::Hashed(keys) => keys.forget_below(start),
+            Self::Sorted(keys) => keys.retain(|_, at| *at >= start),
+        }
+    }
+
+    /// The first key from `from` on; `None` too if the index has no order.
+    pub fn first(&self, from: Bound<&Key>) -> Option<Key> {
+        match self {
+            Self::Hashed(_) => None,
+            Self::Sorted(keys) => keys
+                .range::<Key, _>((from, Bound::Unbounded))
+                .next()
+                .map(|(key, _)| *key),
+        }
+    }
+
+    /// The last key up to `to`; `None` too if the index has no order.
+    pub fn last(&self, to: Bound<&Key>) -> Option<Key> {
+        match self {
+            Self::Hashed(_) => None,
+            Self::Sorted(keys) => keys
+                .range::<Key, _>((Bound::Unbounded, to))
+                .next_back()
+                .map(|(key, _)| *key),
+        }
     }
 }

@@ -2,30 +2,47 @@
 //!
 //! # Picture
 //! ```text
-//!   batch of writes --> operations --> Log (hashes, stores) --> root
-//!                          |
-//!                          +--> State: newest location of each active key, floor
+//!   Batch --> Draft (operations, nodes, root) --> Log (stores) --> Claim (a proof that stands alone)
+//!    kinds      |
+//!               +--> Keys: newest operation of each key, floor
 //! ```
-//! A kind of database is an encoding of operations, a [`State`] that follows from them, and a rule from a batch to
-//! operations. A log that arrives by a sync is replayed into the same state that the publisher has.
+//! A [`Kind`] is an encoding of operations ([`operation`]), and a rule from a batch to operations: [`any`],
+//! `immutable`, `keyless`. What follows from a log is one rule for all ([`keys`]), so a log that arrives by a sync is
+//! replayed into the state that its publisher has. Nothing outside this module knows a kind.
 //!
 //! # Always
-//! 1. The log never depends on the index: equal writes make equal logs, whatever the index is (F4.7).
+//! 1. The log never depends on the index, nor on what of a chain was applied: equal writes make equal logs (F4.7).
 //! 2. Every log of a database ends in a commit operation; it is marked complete only there.
+//! 3. A batch that cannot be taken changes nothing.
 
 pub mod any;
+pub mod batch;
+pub mod claim;
+pub mod database;
+pub mod draft;
+mod immutable;
 pub mod index;
-pub mod table;
+mod keyless;
+pub mod keys;
+pub mod kind;
+pub mod operation;
+mod table;
+mod view;
 
 use crate::mmr::Location;
+
+pub use batch::Batch;
+pub use claim::Claim;
+pub use database::{Db, Error};
+pub use draft::Draft;
+pub use keys::Keys;
+pub use kind::{Family, KINDS, Kind, Values};
+pub use operation::Operation;
 
 /// A database key: 32 bytes.
 pub type Key = [u8; 32];
 
-/// The kinds of database that this version has, by the name that configuration and peers use.
-pub const KINDS: [&str; 1] = [any::unordered::KIND];
-
-/// An operation that does not decode as one of its kind.
+/// An operation that does not decode as one of its kind, or cannot stand where it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the operation at location {at} is not one of this kind of database")]
 pub struct Malformed {
@@ -44,10 +61,11 @@ pub enum Replayed {
     Write,
 }
 
-/// What a kind derives from its log, operation by operation.
+/// What is derived from a log, operation by operation.
 pub trait State: Send + Sized {
-    /// The state of an empty log that will begin at `start`, and is expected to have `operations` of them.
-    fn new(operations: u64) -> Self;
+    /// The state of an empty log of the same kind, with room for `operations` of them; that number may come from
+    /// outside.
+    fn fresh(&self, operations: u64) -> Self;
 
     /// Take the next operation into account. Locations rise by one from call to call.
     ///

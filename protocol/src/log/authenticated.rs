@@ -5,12 +5,13 @@ use super::operations::Operations;
 use crate::digest::Digest;
 use crate::mmr::nodes::peaks_at;
 use crate::mmr::proof::{self, Proof, prove};
-use crate::mmr::{Elements, Frontier, Location};
+use crate::mmr::{Elements, Frontier, Location, hash};
 use bytes::Bytes;
 use std::ops::Range;
 
-/// How many bytes of operations are read at once when many are looked at.
+/// How many bytes of operations are read at once when many are looked at; less at first, as most scans end soon.
 const SCAN_BYTES: usize = 256 << 10;
+const FIRST_SCAN_BYTES: usize = 8 << 10;
 
 /// Why a log refused.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,14 @@ impl<J: Journal> Log<J> {
         self.frontier.root()
     }
 
+    /// The root that the log had at an earlier `size`.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] above the size or below what is held; [`Error::Journal`].
+    pub fn root_at(&self, size: Location) -> Result<Digest, Error<J::Error>> {
+        Ok(hash::root(size, &self.pinned_nodes_at(size)?))
+    }
+
     /// The locations held.
     pub fn bounds(&self) -> Range<Location> {
         self.journal.bounds()
@@ -82,13 +91,24 @@ impl<J: Journal> Log<J> {
         self.frontier.size()
     }
 
-    /// Append operations: two hashes each.
+    /// What it takes to hash on from here.
+    pub(crate) fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// Append operations whose nodes were worked out from [`Self::frontier`], which is `frontier` behind them.
     ///
     /// # Errors
-    /// [`Error::Full`]; [`Error::Journal`], after which the log must be opened again.
-    pub fn append(&mut self, operations: &Operations) -> Result<(), Error<J::Error>> {
-        let nodes = self.frontier.append(operations).ok_or(Error::Full)?;
-        Ok(self.journal.append(operations, &nodes)?)
+    /// [`Error::Journal`], after which the log must be opened again.
+    pub(crate) fn append_hashed(
+        &mut self,
+        operations: &Operations,
+        nodes: &[Digest],
+        frontier: Frontier,
+    ) -> Result<(), Error<J::Error>> {
+        self.journal.append(operations, nodes)?;
+        self.frontier = frontier;
+        Ok(())
     }
 
     /// Make everything durable and mark it as a whole database with this floor.
@@ -124,11 +144,10 @@ impl<J: Journal> Log<J> {
         F: From<Error<J::Error>>,
     {
         let mut rest = self.held(range)?;
+        let mut bytes = FIRST_SCAN_BYTES;
         while rest.start < rest.end {
-            let operations = self
-                .journal
-                .read(rest.clone(), SCAN_BYTES)
-                .map_err(Error::Journal)?;
+            let operations = self.journal.read(rest.clone(), bytes).map_err(Error::Journal)?;
+            bytes = SCAN_BYTES.min(2 * bytes);
             for operation in operations.iter() {
                 if !each(rest.start, operation)? {
                     return Ok(());

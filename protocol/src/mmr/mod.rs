@@ -22,6 +22,7 @@
 //!    nothing is hashed twice (shown in [`proof`]).
 
 pub mod hash;
+pub mod multi;
 pub mod nodes;
 pub mod position;
 pub mod proof;
@@ -30,6 +31,7 @@ mod reference;
 pub mod shape;
 pub mod tree;
 
+pub use multi::{MultiProof, prove_multi, verify_multi};
 pub use nodes::{MemoryNodes, Nodes};
 pub use position::{Location, Position};
 pub use proof::{Elements, Invalid, Proof, prove, verify};

@@ -125,18 +125,19 @@ pub struct Local<J, S> {
 }
 
 impl<J: Journal, S: State> Local<J, S> {
-    /// Fit what `journal` holds to `target` and go on from there (E5, W7, W9).
+    /// Fit what `journal` holds to `target` and go on from there (E5, W7, W9). `state` is one of the target's kind; what
+    /// it holds is dropped.
     ///
     /// # Errors
     /// [`Error::Journal`]; [`Error::Malformed`] if what is held is of another kind.
-    pub fn open(journal: J, target: Target) -> Result<Self, Error<J::Error>> {
+    pub fn open(journal: J, target: Target, state: S) -> Result<Self, Error<J::Error>> {
         let held = Held {
             size: target.start(),
             pinned: false,
         };
         let mut local = Self {
             journal,
-            state: S::new(0),
+            state,
             target,
             held,
             cut: false,
@@ -304,7 +305,7 @@ impl<J: Journal, S: State> Local<J, S> {
             pinned: range.start == Location::ZERO || peaks.is_some(),
         };
         self.cut = false;
-        self.state = S::new(range.end.since(range.start));
+        self.state = self.state.fresh(range.end.since(range.start));
         self.commit = None;
         let mut rest = range.start..size;
         while rest.start < rest.end {

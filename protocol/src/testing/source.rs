@@ -1,6 +1,6 @@
 //! Seeded databases, and a resolver over one that can be told to misbehave.
 
-use crate::db::any::unordered::{Batch, Unordered};
+use crate::db::{self, Batch, Db, Family};
 use crate::digest::Digest;
 use crate::log::{Journal, MemoryJournal, Operations};
 use crate::sync::serve::{self, Budget};
@@ -9,38 +9,45 @@ use crate::wire::{Kind, Request, Response};
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 
-/// A database of the unordered kind in memory.
-pub type MemoryDb = Unordered<MemoryJournal>;
+/// A database in memory.
+pub type MemoryDb = Db<MemoryJournal>;
 
 /// The key number `i`.
 pub fn key(i: u64) -> [u8; 32] {
     Digest::of(&[b"key", &i.to_be_bytes()]).0
 }
 
-/// Apply `commits` batches of puts, updates and deletes to `db`: about `writes` in each, among 4 * `writes` keys. The
-/// same `seed` always makes the same batches.
+/// Apply `commits` batches of what the kind of `db` can do: about `writes` in each, puts, updates and deletes among
+/// 4 * `writes` keys, or sets of new keys, or appends. The same `seed` always makes the same batches.
 pub fn grow(db: &mut MemoryDb, seed: u64, commits: u64, writes: u64) {
     for commit in 0..commits {
         let mut batch = Batch::new();
         for write in 0..writes {
             let random = Digest::of(&[&seed.to_be_bytes(), &commit.to_be_bytes(), &write.to_be_bytes()]).0;
             let number = u64::from_be_bytes(*random.first_chunk().unwrap_or(&[0; 8]));
-            let key = key(number % (4 * writes));
-            if random[8] < 50 {
-                batch.delete(key);
-            } else {
-                batch.put(key, random[..usize::from(random[9] % 32)].to_vec());
-            }
+            let mut value = random.repeat(db.kind().value_size().unwrap_or(32).div_ceil(32));
+            value.truncate(db.kind().value_size().unwrap_or(usize::from(random[9] % 32)));
+            match db.kind().family() {
+                Family::Keyless => batch.append(value),
+                Family::Immutable => batch.put(random, value),
+                _ if random[8] < 50 => batch.delete(key(number % (4 * writes))),
+                _ => batch.put(key(number % (4 * writes)), value),
+            };
         }
         if db.apply(&batch, None).and_then(|()| db.commit()).is_err() {
-            unreachable!("a journal in memory takes everything");
+            unreachable!("a journal in memory takes everything, and no seed is grown twice");
         }
     }
 }
 
-/// A database grown from nothing.
+/// An unordered database with values of any length, grown from nothing.
 pub fn database(seed: u64, commits: u64, writes: u64) -> MemoryDb {
-    let Ok(mut db) = Unordered::open(MemoryJournal::default()) else {
+    database_of(db::Kind::variable(Family::AnyUnordered), seed, commits, writes)
+}
+
+/// A database of `kind`, grown from nothing.
+pub fn database_of(kind: db::Kind, seed: u64, commits: u64, writes: u64) -> MemoryDb {
+    let Ok(mut db) = Db::open(MemoryJournal::default(), kind) else {
         unreachable!("an empty journal opens")
     };
     grow(&mut db, seed, commits, writes);

@@ -4,8 +4,7 @@ use super::super::database::{self, Local};
 use super::super::error::{Ended, Error};
 use super::super::plan::Config;
 use super::*;
-use crate::db::any::unordered::{Keys, Unordered};
-use crate::db::index::MemoryIndex;
+use crate::db::{Db, Family, Keys, Kind as DbKind};
 use crate::log::{Journal, MemoryJournal};
 use crate::testing::runtime::Virtual;
 use crate::testing::source::{Act, MemoryDb, Scripted, database, grow, key, operations};
@@ -14,7 +13,9 @@ use futures::executor::block_on;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
-type Client = Local<MemoryJournal, Keys<MemoryIndex>>;
+type Client = Local<MemoryJournal, Keys>;
+const KIND: DbKind = DbKind::variable(Family::AnyUnordered);
+
 type Outcome = Result<MemoryDb, EngineError<Client, Scripted>>;
 
 fn at(n: u64) -> Location {
@@ -36,7 +37,7 @@ fn engine(
     resolver: &Scripted,
     channels: Channels,
 ) -> Engine<Client, Scripted> {
-    let local = Client::open(journal, target.clone()).unwrap();
+    let local = Client::open(journal, target.clone(), Keys::new(KIND)).unwrap();
     Engine::new(
         config,
         target.clone(),
@@ -49,13 +50,13 @@ fn engine(
 
 fn sync(config: Config, target: &Target, journal: MemoryJournal, resolver: &Scripted) -> Outcome {
     let engine = engine(config, target, journal, resolver, Channels::default());
-    block_on(engine.run()).map(|(log, keys)| Unordered::from_parts(log, keys))
+    block_on(engine.run()).map(|(log, keys)| Db::from_parts(log, keys))
 }
 
 /// The source, pruned to its floor: what a copy holds.
 fn source(seed: u64, commits: u64) -> MemoryDb {
     let mut db = database(seed, commits, 12);
-    db.prune(db.floor()).unwrap();
+    db.prune(db.floor().unwrap()).unwrap();
     db
 }
 
@@ -78,7 +79,7 @@ fn assert_same(copy: &mut MemoryDb, source: &mut MemoryDb, case: &str) {
         );
     }
     // The same writes go on to the same log (W18.1), and a reopened copy is the same.
-    let mut reopened = Unordered::open(copy.log().journal().clone()).unwrap();
+    let mut reopened = Db::open(copy.log().journal().clone(), KIND).unwrap();
     for db in [&mut *copy, &mut *source, &mut reopened] {
         grow(db, 999, 3, 12);
     }
@@ -298,8 +299,8 @@ fn local_data_is_used_cut_or_left_alone() {
     let before = older.log().journal().clone();
     let size_before = older.log().size();
     let mut source = older.clone_with_more(20);
-    source.prune(older.floor()).unwrap();
-    let target = Target::new(source.root(), older.floor()..source.log().size()).unwrap();
+    source.prune(older.floor().unwrap()).unwrap();
+    let target = Target::new(source.root(), older.floor().unwrap()..source.log().size()).unwrap();
     let whole = source.log().journal().clone();
     let other = database(12, 30, 12).log().journal().clone();
     let beyond = {
@@ -346,7 +347,7 @@ fn local_data_is_used_cut_or_left_alone() {
         } else {
             assert_eq!(operations, fetched, "{case}");
         }
-        let mut fresh = Unordered::open(whole_journal(&source)).unwrap();
+        let mut fresh = Db::open(whole_journal(&source), KIND).unwrap();
         assert_same(&mut copy, &mut fresh, case);
     }
     grow(&mut older, 1, 1, 1);
@@ -362,7 +363,7 @@ trait Further {
 
 impl Further for MemoryDb {
     fn clone_with_more(&self, commits: u64) -> MemoryDb {
-        let mut db = Unordered::open(self.log().journal().clone()).unwrap();
+        let mut db = Db::open(self.log().journal().clone(), KIND).unwrap();
         grow(&mut db, 77, commits, 12);
         db
     }
@@ -374,11 +375,11 @@ fn a_target_nobody_can_prove_changes_nothing_on_disk() {
     let older = source(21, 20);
     let target = Target::new(
         Digest::of(&[b"wrong"]),
-        older.floor()..at(older.log().size().get() + 50),
+        older.floor().unwrap()..at(older.log().size().get() + 50),
     )
     .unwrap();
     let resolver = Scripted::honest(database(21, 40, 12).log().journal().clone());
-    let mut local = Client::open(older.log().journal().clone(), target.clone()).unwrap();
+    let mut local = Client::open(older.log().journal().clone(), target.clone(), Keys::new(KIND)).unwrap();
     assert_eq!(local.held().size, older.log().size());
     let error = sync(config(4, 16), &target, older.log().journal().clone(), &resolver).unwrap_err();
     assert!(
@@ -399,7 +400,11 @@ fn targets_that_are_no_database_are_refused() {
     // W18.2, W18.3: start above the floor, and an end inside a batch.
     let source = database(31, 20, 12);
     let resolver = Scripted::honest(source.log().journal().clone());
-    let above = Target::new(source.root(), at(source.floor().get() + 1)..source.log().size()).unwrap();
+    let above = Target::new(
+        source.root(),
+        at(source.floor().unwrap().get() + 1)..source.log().size(),
+    )
+    .unwrap();
     let error = sync(config(4, 16), &above, MemoryJournal::default(), &resolver).unwrap_err();
     assert!(
         matches!(error, Error::Database(database::Error::FloorBelowStart { .. })),
@@ -417,7 +422,11 @@ fn targets_that_are_no_database_are_refused() {
     );
 
     // Below the floor it is fine, and the floor is the commit's (W18.1).
-    let below = Target::new(source.root(), at(source.floor().get() - 1)..source.log().size()).unwrap();
+    let below = Target::new(
+        source.root(),
+        at(source.floor().unwrap().get() - 1)..source.log().size(),
+    )
+    .unwrap();
     let copy = sync(config(4, 16), &below, MemoryJournal::default(), &resolver).unwrap();
     assert_eq!(copy.floor(), source.floor());
 }
@@ -466,7 +475,7 @@ fn targets_move_and_nothing_proven_is_lost() {
     let first = database(61, 20, 12);
     let middle = first.clone_with_more(5);
     let mut last = first.clone_with_more(15);
-    let from = |db: &MemoryDb| Target::new(db.root(), first.floor()..db.log().size()).unwrap();
+    let from = |db: &MemoryDb| Target::new(db.root(), first.floor().unwrap()..db.log().size()).unwrap();
     let resolver = Scripted::honest(last.log().journal().clone());
     let run = |updates: Vec<Target>, strict: bool| {
         let (update_tx, update_rx) = mpsc::channel(16);
@@ -488,14 +497,14 @@ fn targets_move_and_nothing_proven_is_lost() {
             &resolver,
             channels,
         );
-        block_on(engine.run()).map(|(log, keys)| Unordered::from_parts(log, keys))
+        block_on(engine.run()).map(|(log, keys)| Db::from_parts(log, keys))
     };
     let mut copy = run(
         vec![from(&middle), from(&first), from(&last), from(&middle)],
         false,
     )
     .unwrap();
-    last.prune(first.floor()).unwrap();
+    last.prune(first.floor().unwrap()).unwrap();
     assert_same(&mut copy, &mut last, "straight to the newest");
     assert!(
         resolver
@@ -511,7 +520,11 @@ fn targets_move_and_nothing_proven_is_lost() {
         error,
         Error::Ended(Ended::SyncTargetMovedBackward { .. })
     ));
-    let same_root = Target::new(first.root(), first.floor()..at(first.log().size().get() + 1)).unwrap();
+    let same_root = Target::new(
+        first.root(),
+        first.floor().unwrap()..at(first.log().size().get() + 1),
+    )
+    .unwrap();
     for strict in [false, true] {
         let error = run(vec![same_root.clone()], strict).unwrap_err();
         assert!(matches!(error, Error::Ended(Ended::SyncTargetRootUnchanged(_))));
@@ -524,7 +537,7 @@ fn finish_and_reached_mean_what_they_say() {
     // _allows_dropped_reached_target_receiver, test_target_update_on_done_client: E62 to E70, E74, W6.2.
     let first = source(71, 10);
     let second = first.clone_with_more(5);
-    let later = Target::new(second.root(), first.floor()..second.log().size()).unwrap();
+    let later = Target::new(second.root(), first.floor().unwrap()..second.log().size()).unwrap();
     let resolver = Scripted::honest(second.log().journal().clone());
     let start = |channels| {
         engine(

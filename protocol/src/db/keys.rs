@@ -1,0 +1,78 @@
+//! What follows from the log of a database, whatever its kind: which keys are active where, and the floor.
+
+use super::index::Index;
+use super::kind::{Family, Kind};
+use super::operation::Operation;
+use super::{Malformed, Replayed, State};
+use crate::codec::Error;
+use crate::mmr::Location;
+
+/// The active keys of a log, and the floor of its last commit.
+///
+/// The families need no rule of their own here, because an operation that a family does not have does not decode. A key
+/// of an immutable log that was set twice (by a publisher that allows it) has its newest value.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    pub(super) kind: Kind,
+    pub(super) index: Index,
+    /// Stays 0 for kinds without a floor.
+    pub(super) floor: Location,
+}
+
+impl Keys {
+    /// The state of a log that holds nothing.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            index: Index::new(kind, 0),
+            floor: Location::ZERO,
+        }
+    }
+
+    /// The kind of the log.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The floor of the last commit, for kinds that have one.
+    pub fn floor(&self) -> Option<Location> {
+        self.kind.is_any().then_some(self.floor)
+    }
+}
+
+impl State for Keys {
+    fn fresh(&self, operations: u64) -> Self {
+        // Most operations above a floor are active updates. A size from outside reserves no more than 10 M keys.
+        let keys = match self.kind.family() {
+            Family::Keyless => 0,
+            _ => usize::try_from(operations.min(10_000_000)).unwrap_or(0),
+        };
+        Self {
+            index: Index::new(self.kind, keys),
+            ..Self::new(self.kind)
+        }
+    }
+
+    fn replay(&mut self, at: Location, operation: &[u8]) -> Result<Replayed, Malformed> {
+        let malformed = |source| Malformed { at, source };
+        match Operation::read(self.kind, operation).map_err(malformed)? {
+            Operation::Delete(key) => self.index.remove(&key),
+            Operation::Update { key, .. } => self.index.set(key, at),
+            Operation::Append(_) => {}
+            Operation::Commit { floor: None, .. } => return Ok(Replayed::Commit(None)),
+            Operation::Commit {
+                floor: Some(floor), ..
+            } => {
+                if floor > at {
+                    return Err(malformed(Error::Invalid("a floor above its own commit")));
+                }
+                if floor < self.floor {
+                    return Err(malformed(Error::Invalid("a floor below an earlier one")));
+                }
+                self.floor = floor;
+                return Ok(Replayed::Commit(Some(floor)));
+            }
+        }
+        Ok(Replayed::Write)
+    }
+}
