@@ -23,6 +23,10 @@ use tokio::sync::watch;
 /// How often it is looked at whether a sync still gets on.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// How long a suspicion waits for peers that cannot be reached yet: liars must not win by being the first to answer.
+/// Long enough for a few dials that fail.
+const SUSPECT_AFTER: Duration = Duration::from_secs(10);
+
 /// Why there is no database at the target.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -61,8 +65,8 @@ pub enum Error {
     },
     /// Nobody can prove the target.
     #[error(
-        "the target {target} is suspect: {what}. The peers are not to blame, and nothing unproven was kept; get the \
-         target anew from somebody you trust"
+        "the target {target} is suspect: {what}. Nobody is blamed, and nothing unproven was kept; get the target anew \
+         from somebody you trust, and if it is the same, ask other peers"
     )]
     Suspect {
         /// The target.
@@ -198,17 +202,16 @@ async fn watch_over(
         tokio::time::sleep(LOOK_EVERY).await;
         let (view, progress) = (network.view().borrow().clone(), progress.borrow().clone());
         let why = network.resolver().why();
-        if let Some(suspect) = view
-            .suspect
-            .as_ref()
-            .filter(|suspect| suspect.root == *target.root())
+        patience.on_look(Instant::now(), view.usable(), &progress);
+        let suspect = view.suspect.as_ref();
+        if let Some(suspect) = suspect.filter(|suspect| suspect.root == *target.root())
+            && patience.is_suspect(!view.problems.is_empty())
         {
             return Error::Suspect {
                 target: target.clone().into(),
                 what: suspicion(suspect),
             };
         }
-        patience.on_look(Instant::now(), view.usable(), &progress);
         if patience.without_peers() >= config.sync.no_peer_timeout {
             return Error::NoPeers {
                 after: config.sync.no_peer_timeout,
@@ -267,6 +270,13 @@ impl Patience {
 
     fn without_progress(&self) -> Duration {
         self.now - self.moved
+    }
+
+    /// Whether a suspicion of the policy is the end: never once an answer has verified, and not as long as one of the
+    /// addresses that are still `unreached` may be an honest peer's.
+    fn is_suspect(&self, unreached: bool) -> bool {
+        let (fetched, _) = self.seen;
+        fetched == 0 && (!unreached || self.without_progress() >= SUSPECT_AFTER)
     }
 }
 
@@ -336,6 +346,26 @@ mod tests {
                 patience.without_progress().as_secs(),
             );
             assert_eq!(got, (alone, stuck), "after {at} s");
+        }
+    }
+
+    #[test]
+    fn a_suspicion_waits_for_peers_and_ends_with_the_first_proof() {
+        for (case, at, unreached, fetched, expected) in [
+            ("everybody was asked", 0, false, 0, true),
+            ("an honest peer may be on its way", 1, true, 0, false),
+            ("it had its time", 10, true, 0, true),
+            ("somebody has proven a part", 60, false, 1, false),
+        ] {
+            let start = Instant::now();
+            let mut patience = Patience::new(start);
+            let progress = Progress {
+                fetched_ops: fetched,
+                ..Progress::default()
+            };
+            patience.on_look(start, 3, &progress);
+            patience.on_look(start + Duration::from_secs(at), 3, &progress);
+            assert_eq!(patience.is_suspect(unreached), expected, "{case}");
         }
     }
 }

@@ -6,12 +6,15 @@
 
 mod apply;
 mod bench;
+mod db;
 mod failure;
+mod get;
 mod import;
 mod init;
 mod interrupt;
 mod output;
 mod progress;
+mod proof;
 mod run;
 mod screen;
 mod status;
@@ -52,6 +55,9 @@ enum Command {
     Sync(sync::Sync),
     Apply(apply::Apply),
     Import(import::Import),
+    Get(get::Get),
+    Proof(proof::ProofArgs),
+    Db(db::DbArgs),
     Status(status::Status),
     Peers(status::Peers),
     Bench(bench::Bench),
@@ -80,6 +86,9 @@ pub fn main() -> ExitCode {
         Command::Sync(sync) => sync.execute(),
         Command::Apply(apply) => apply.execute(),
         Command::Import(import) => import.execute(),
+        Command::Get(get) => get.execute(),
+        Command::Proof(proof) => proof.execute(),
+        Command::Db(db) => db.execute(),
         Command::Status(status) => status.execute(),
         Command::Peers(peers) => peers.execute(),
         Command::Bench(bench) => bench.execute(),

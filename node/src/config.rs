@@ -7,6 +7,8 @@ mod layers;
 
 pub use layers::{Error, Layers};
 
+use cordee_protocol::db::Kind;
+use cordee_protocol::db::kind::KindError;
 use cordee_protocol::sync::plan as engine;
 use libp2p::Multiaddr;
 use serde::{Deserialize, Deserializer};
@@ -40,8 +42,10 @@ pub struct Config {
 pub struct Network {
     /// The network's name; only nodes that have the same one sync with each other.
     pub name: String,
-    /// The kind of database, one of [`cordee_protocol::db::KINDS`].
+    /// The kind of database. In the settings of a [`crate::folder::Folder`] it is the name that peers compare.
     pub kind: String,
+    /// The value size of a fixed kind whose name does not hold it; 0 is none.
+    pub value_size: usize,
     /// Where to listen.
     pub listen: Vec<Multiaddr>,
     /// Whom to stay connected to.
@@ -117,6 +121,17 @@ pub struct Http {
     /// Where to listen; `None` is off.
     #[serde(deserialize_with = "optional_address")]
     pub listen: Option<SocketAddr>,
+}
+
+impl Network {
+    /// The kind of database that `kind` and `value_size` name.
+    ///
+    /// # Errors
+    /// [`KindError`].
+    pub fn database_kind(&self) -> Result<Kind, KindError> {
+        let value_size = (self.value_size > 0).then_some(self.value_size);
+        Kind::parse(&self.kind, value_size)
+    }
 }
 
 impl Config {

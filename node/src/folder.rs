@@ -48,7 +48,7 @@ pub enum Error {
     )]
     Missing(PathBuf),
     /// A kind of database that there is not.
-    #[error("{0}")]
+    #[error("{0}{hint}", hint = hint(.0))]
     Kind(#[source] KindError),
     /// A network name that does not fit the wire.
     #[error("{0:?} is not a network name: 1 to {MAX_NAME} bytes are")]
@@ -126,12 +126,13 @@ struct Binding {
 }
 
 impl Folder {
-    /// Make a new node: settings and a fresh key.
+    /// Make a new node: settings and a fresh key. A fixed `kind` is named with its value size.
     ///
     /// # Errors
     /// [`Error::Exists`], [`Error::Kind`], [`Error::Network`], [`Error::Io`].
     pub fn create(path: &Path, network: &str, kind: &str) -> Result<Self, Error> {
-        check_names(network, kind)?;
+        check_network(network)?;
+        let kind = kind.parse::<Kind>().map_err(Error::Kind)?;
         let occupied = match std::fs::read_dir(path) {
             Ok(mut entries) => entries.next().is_some(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
@@ -146,7 +147,7 @@ impl Folder {
         write_new(&path.join(KEY), &key, 0o600)?;
         write_new(
             &path.join(FILE_NAME),
-            config::new_file(network, kind).as_bytes(),
+            config::new_file(network, &kind.to_string()).as_bytes(),
             0o644,
         )?;
         Self::open(path, Ok)
@@ -164,8 +165,11 @@ impl Folder {
         if !file.is_file() {
             return Err(Error::Missing(path.into()));
         }
-        let config = flags(Layers::of(&file)?)?.config()?;
-        let kind = check_names(&config.network.name, &config.network.kind)?;
+        let mut config = flags(Layers::of(&file)?)?.config()?;
+        check_network(&config.network.name)?;
+        let kind = config.network.database_kind().map_err(Error::Kind)?;
+        // One kind, one text, however the settings write it.
+        config.network.kind = kind.to_string();
         Ok(Self {
             path: path.into(),
             config,
@@ -321,12 +325,24 @@ impl Error {
     }
 }
 
-fn check_names(network: &str, kind: &str) -> Result<Kind, Error> {
-    let kind = kind.parse().map_err(Error::Kind)?;
-    if network.is_empty() || network.len() > MAX_NAME {
-        return Err(Error::Network(network.into()));
+fn check_network(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.len() > MAX_NAME {
+        return Err(Error::Network(name.into()));
     }
-    Ok(kind)
+    Ok(())
+}
+
+/// What to do about a kind that there is not.
+fn hint(error: &KindError) -> &'static str {
+    match error {
+        KindError::NoSize(_) => {
+            ": name it with its size, like any-unordered-fixed:32, or set --value-size or `network.value_size`"
+        }
+        KindError::NotFixed(_) => {
+            ": its values have any length; leave the size out, or choose a kind ending in -fixed"
+        }
+        _ => "",
+    }
 }
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {

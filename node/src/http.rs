@@ -1,7 +1,9 @@
 //! What a node tells its operator over HTTP: health, metrics, status, peers. Reads only; loopback by default.
 //!
 //! Errors are JSON, `{"error":{"code","message"}}`. A request may take 10 s, and what it asks is bounded: no
-//! route reads a body.
+//! route reads a body. Connections are few and none stays for nothing: see `guard`.
+
+mod guard;
 
 use crate::node::Facts;
 use axum::extract::{Request, State};
@@ -39,7 +41,7 @@ impl Server {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            let served = axum::serve(listener, router(facts));
+            let served = axum::serve(guard::Guarded::new(listener), router(facts));
             tokio::select! {
                 // Accepting never fails for good; connections end with the process.
                 _ = served => {}

@@ -7,6 +7,7 @@
 //!   network dialing         the swarm: listens, dials and redials, asks and answers through resolver-p2p
 //!   runtime source          time and cores for the engine; a database to be asked by others
 //!   writes rows             batches for a database, from JSON lines and from tables
+//!   script claims proofs    scripts of writes, and proofs, as JSON; proofs of single values that stand alone
 //!   bootstrap node          one sync from start to end; a node that serves
 //!   http                    what a node tells its operator
 //!   lies testnet            liars, and a network on one machine that has some
@@ -19,6 +20,7 @@
 pub mod audience;
 pub mod bench;
 pub mod bootstrap;
+pub mod claims;
 pub mod cli;
 pub mod config;
 pub mod dataset;
@@ -30,8 +32,10 @@ pub mod lies;
 pub mod network;
 pub mod node;
 pub mod process;
+pub mod proofs;
 pub mod rows;
 pub mod runtime;
+pub mod script;
 pub mod source;
 pub mod storage;
 #[cfg(feature = "lies")]

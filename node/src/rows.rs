@@ -17,6 +17,8 @@ pub struct Row {
     pub key: Key,
     /// The value.
     pub value: Vec<u8>,
+    /// The line that it begins in, from 1.
+    pub line: u64,
 }
 
 /// What is wrong with a table, and where.
@@ -126,6 +128,7 @@ fn csv_row(record: &csv::ByteRecord, names: &[String]) -> Result<Row, Error> {
     Ok(Row {
         key: text_key(key),
         value,
+        line,
     })
 }
 
@@ -152,7 +155,7 @@ fn json_row(text: &str, line: u64) -> Result<Row, Error> {
         // Sorted by name, so that equal rows make equal logs.
         _ => serde_json::to_vec(&object.into_iter().collect::<BTreeMap<_, _>>()).map_err(json)?,
     };
-    Ok(Row { key, value })
+    Ok(Row { key, value, line })
 }
 
 #[cfg(test)]

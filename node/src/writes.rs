@@ -1,7 +1,11 @@
 //! The lines that `cordee apply` takes: one JSON object is one batch of writes.
 
-use cordee_protocol::db::Batch;
-use cordee_protocol::db::Key;
+use crate::claims::beginning;
+use bytes::Bytes;
+use cordee_protocol::Digest;
+use cordee_protocol::db::batch::Unfit;
+use cordee_protocol::db::operation::MAX_VALUE;
+use cordee_protocol::db::{Batch, Key, Kind};
 use serde::Deserialize;
 use std::io::{self, BufRead, Read};
 
@@ -11,10 +15,10 @@ pub const MAX_LINE: u64 = 64 << 20;
 /// A batch of writes with what the publisher attaches to its commit.
 #[derive(Clone, Debug, Default)]
 pub struct Writes {
-    /// The puts and deletes.
+    /// The puts, deletes and appends.
     pub batch: Batch,
     /// The commit's metadata.
-    pub metadata: Option<Vec<u8>>,
+    pub metadata: Option<Bytes>,
 }
 
 /// What is wrong with a line.
@@ -22,18 +26,33 @@ pub struct Writes {
 #[non_exhaustive]
 pub enum Error {
     /// Not JSON, or not of this shape.
-    #[error("not a batch like {{\"put\":[[\"hexkey\",\"hexvalue\"]],\"delete\":[\"hexkey\"]}}: {0}")]
+    #[error(
+        "not a batch like {{\"put\":[[\"hexkey\",\"hexvalue\"]],\"delete\":[\"hexkey\"],\"append\":[\"hexvalue\"]}}: {0}"
+    )]
     Json(#[from] serde_json::Error),
     /// Not a key.
-    #[error("{0:?} is not a key: a key is 64 hex digits")]
-    Key(String),
-    /// Not hex.
-    #[error("the {what} {text:?} is not hex")]
-    Hex {
-        /// Value or metadata.
-        what: &'static str,
+    #[error("{entry}: {text:?} is not a key: a key is 64 hex digits")]
+    Key {
+        /// Which write, like `put[0]`.
+        entry: String,
         /// Its beginning.
         text: String,
+    },
+    /// Not hex.
+    #[error("{entry}: {text:?} is not hex")]
+    Hex {
+        /// Which value, like `put[0]`, or `metadata`.
+        entry: String,
+        /// Its beginning.
+        text: String,
+    },
+    /// A write that this kind of database does not have, or a value of another size.
+    #[error("{entry}: {why}")]
+    Unfit {
+        /// Which value, like `put[0]`, or `metadata`.
+        entry: String,
+        /// Why not.
+        why: String,
     },
     /// Both put and deleted.
     #[error("the key {0} is both put and deleted, and a batch has no order between the two")]
@@ -50,30 +69,116 @@ struct Line {
     put: Vec<(String, String)>,
     #[serde(default)]
     delete: Vec<String>,
+    #[serde(default)]
+    append: Vec<String>,
     metadata: Option<String>,
 }
 
-impl std::str::FromStr for Writes {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
+impl Writes {
+    /// Read a line for a database of `kind`.
+    ///
+    /// # Errors
+    /// [`Error`], naming the entry, counted from 0.
+    pub fn parse(text: &str, kind: Kind) -> Result<Self, Error> {
         let line: Line = serde_json::from_str(text)?;
-        let mut batch = Batch::new();
+        let mut gathered = Gathered::new(kind);
         let mut deleted = std::collections::BTreeSet::new();
-        for text in line.delete {
-            let key = key(&text)?;
-            batch.delete(key);
+        for (i, text) in line.delete.iter().enumerate() {
+            let entry = || format!("delete[{i}]");
+            let key = key(text, entry)?;
+            gathered.write(Write::Delete(key), entry)?;
             deleted.insert(key);
         }
-        for (text, value) in line.put {
-            let key = key(&text)?;
+        for (i, (text, value)) in line.put.into_iter().enumerate() {
+            let entry = || format!("put[{i}]");
+            let key = key(&text, entry)?;
             if deleted.contains(&key) {
                 return Err(Error::Twice(text));
             }
-            batch.put(key, bytes("value", &value)?);
+            gathered.write(Write::Put(key, bytes(&value, entry)?), entry)?;
         }
-        let metadata = line.metadata.map(|text| bytes("metadata", &text)).transpose()?;
-        Ok(Self { batch, metadata })
+        for (i, text) in line.append.iter().enumerate() {
+            let entry = || format!("append[{i}]");
+            gathered.write(Write::Append(bytes(text, entry)?), entry)?;
+        }
+        let entry = || "metadata".into();
+        let metadata = line.metadata.map(|text| bytes(&text, entry)).transpose()?;
+        gathered.finish(metadata, entry)
+    }
+}
+
+/// One write.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    Put(Key, Bytes),
+    Delete(Key),
+    Append(Bytes),
+}
+
+impl Write {
+    /// Put it behind the writes of `batch`.
+    pub(crate) fn add_to(self, batch: &mut Batch) {
+        match self {
+            Self::Put(key, value) => batch.put(key, value),
+            Self::Delete(key) => batch.delete(key),
+            Self::Append(value) => batch.append(value),
+        };
+    }
+
+    /// Whether a database of `kind` takes it; says why not.
+    pub(crate) fn fit(&self, kind: Kind) -> Result<(), String> {
+        let mut alone = Batch::new();
+        self.clone().add_to(&mut alone);
+        alone.check(kind, None).map_err(|unfit| words(&unfit))
+    }
+}
+
+/// Takes writes one by one, and says of each whether it fits the kind.
+pub(crate) struct Gathered {
+    kind: Kind,
+    batch: Batch,
+}
+
+impl Gathered {
+    pub(crate) fn new(kind: Kind) -> Self {
+        let batch = Batch::new();
+        Self { kind, batch }
+    }
+
+    /// Add a write behind the others; a later one to the same key replaces an earlier one.
+    pub(crate) fn write(&mut self, write: Write, entry: impl FnOnce() -> String) -> Result<(), Error> {
+        write
+            .fit(self.kind)
+            .map_err(|why| Error::Unfit { entry: entry(), why })?;
+        write.add_to(&mut self.batch);
+        Ok(())
+    }
+
+    pub(crate) fn finish(
+        self,
+        metadata: Option<Bytes>,
+        entry: impl FnOnce() -> String,
+    ) -> Result<Writes, Error> {
+        match Batch::new().check(self.kind, metadata.as_deref()) {
+            Err(unfit) => Err(Error::Unfit {
+                entry: entry(),
+                why: words(&unfit),
+            }),
+            Ok(()) => Ok(Writes {
+                batch: self.batch,
+                metadata,
+            }),
+        }
+    }
+}
+
+/// Why a write does not fit, without its place: that is known better here.
+fn words(unfit: &Unfit) -> String {
+    match unfit {
+        Unfit::NoSuchWrite { write, kind, .. } => format!("a database of kind {kind} has no {write}"),
+        Unfit::Length { got, want, .. } => format!("{got} bytes where all values have {want}"),
+        Unfit::TooLarge { got, .. } => format!("{got} bytes; a value has at most {MAX_VALUE}"),
+        other => other.to_string(),
     }
 }
 
@@ -99,29 +204,29 @@ pub fn next_line(input: &mut impl BufRead, line: &mut String, number: &mut u64) 
     }
 }
 
-fn key(text: &str) -> Result<Key, Error> {
-    let mut key = Key::default();
-    match hex::decode_to_slice(text, &mut key) {
-        Ok(()) => Ok(key),
-        Err(_) => Err(Error::Key(beginning(text))),
+/// Read a key.
+pub(crate) fn key(text: &str, entry: impl FnOnce() -> String) -> Result<Key, Error> {
+    match Digest::from_hex(text) {
+        Some(key) => Ok(key.0),
+        None => Err(Error::Key {
+            entry: entry(),
+            text: beginning(text),
+        }),
     }
 }
 
-fn bytes(what: &'static str, text: &str) -> Result<Vec<u8>, Error> {
-    hex::decode(text).map_err(|_| Error::Hex {
-        what,
+/// Read a value or metadata.
+pub(crate) fn bytes(text: &str, entry: impl FnOnce() -> String) -> Result<Bytes, Error> {
+    hex::decode(text).map(Bytes::from).map_err(|_| Error::Hex {
+        entry: entry(),
         text: beginning(text),
     })
-}
-
-/// Enough of a text to find it by.
-fn beginning(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cordee_protocol::db::Family;
 
     #[test]
     fn lines_are_batches_or_say_what_is_wrong() {
@@ -141,12 +246,12 @@ mod tests {
             (
                 "metadata",
                 r#"{"metadata":"0102"}"#.into(),
-                Ok((0, Some(vec![1, 2]))),
+                Ok((0, Some(&[1, 2][..]))),
             ),
             (
                 "empty metadata is metadata",
                 r#"{"metadata":""}"#.into(),
-                Ok((0, Some(vec![]))),
+                Ok((0, Some(&[][..]))),
             ),
             (
                 "null metadata is none",
@@ -167,7 +272,7 @@ mod tests {
             (
                 "a short key",
                 r#"{"delete":["aabb"]}"#.into(),
-                Err("\"aabb\" is not a key"),
+                Err("delete[0]: \"aabb\" is not a key"),
             ),
             (
                 "a key with a space",
@@ -177,12 +282,12 @@ mod tests {
             (
                 "half a byte",
                 format!(r#"{{"put":[["{a}","0"]]}}"#),
-                Err("the value \"0\" is not hex"),
+                Err("put[0]: \"0\" is not hex"),
             ),
             (
                 "bad metadata",
                 r#"{"metadata":"xy"}"#.into(),
-                Err("the metadata \"xy\" is not hex"),
+                Err("metadata: \"xy\" is not hex"),
             ),
             (
                 "put and deleted",
@@ -190,14 +295,68 @@ mod tests {
                 Err("both put and deleted"),
             ),
         ] {
-            match (line.parse::<Writes>(), expected) {
+            let kind = Kind::variable(Family::AnyUnordered);
+            match (Writes::parse(&line, kind), expected) {
                 (Ok(writes), Ok((keys, metadata))) => {
-                    assert_eq!((writes.batch.len(), writes.metadata), (keys, metadata), "{case}");
+                    assert_eq!(
+                        (writes.batch.len(), writes.metadata.as_deref()),
+                        (keys, metadata),
+                        "{case}"
+                    );
                 }
                 (Err(error), Err(phrase)) => assert!(error.to_string().contains(phrase), "{case}: {error}"),
                 (got, expected) => panic!("{case}: {got:?}, expected {expected:?}"),
             }
         }
+    }
+
+    #[test]
+    fn each_kind_takes_its_own_writes() {
+        let (a, b) = ("aa".repeat(32), "bb".repeat(32));
+        let put = format!(r#"{{"put":[["{a}","0102"]]}}"#);
+        let short = format!(r#"{{"put":[["{a}","0102"],["{b}","01"]]}}"#);
+        let delete = format!(r#"{{"delete":["{a}"]}}"#);
+        let append = r#"{"append":["0102","0102"]}"#.to_owned();
+        for (kind, line, expected) in [
+            ("any-ordered-fixed:2", &put, Ok(1)),
+            ("any-ordered-fixed:2", &delete, Ok(1)),
+            (
+                "any-ordered-fixed:2",
+                &append,
+                Err("append[0]: a database of kind any-ordered-fixed:2 has no append"),
+            ),
+            (
+                "any-ordered-fixed:2",
+                &short,
+                Err("put[1]: 1 bytes where all values have 2"),
+            ),
+            ("immutable-variable", &put, Ok(1)),
+            (
+                "immutable-variable",
+                &delete,
+                Err("delete[0]: a database of kind immutable-variable has no delete"),
+            ),
+            ("keyless-variable", &append, Ok(2)),
+            (
+                "keyless-fixed:3",
+                &append,
+                Err("append[0]: 2 bytes where all values have 3"),
+            ),
+            (
+                "keyless-variable",
+                &put,
+                Err("put[0]: a database of kind keyless-variable has no put"),
+            ),
+        ] {
+            let read = Writes::parse(line, kind.parse().unwrap()).map(|writes| writes.batch.len());
+            match (read, expected) {
+                (Ok(got), Ok(writes)) => assert_eq!(got, writes, "{kind}: {line}"),
+                (Err(error), Err(phrase)) => assert!(error.to_string().contains(phrase), "{kind}: {error}"),
+                (got, expected) => panic!("{kind}: {line}: {got:?}, expected {expected:?}"),
+            }
+        }
+        let metadata = Writes::parse(r#"{"metadata":"01"}"#, "keyless-fixed:2".parse().unwrap());
+        assert!(metadata.unwrap_err().to_string().starts_with("metadata: 1 bytes"));
     }
 
     #[test]

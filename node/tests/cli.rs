@@ -144,7 +144,7 @@ fn bad_input_is_named_and_has_its_exit_code() {
         (
             vec!["apply", "-C", "node", "lines"],
             2,
-            "lines, line 3: \"ab\" is not a key",
+            "lines, line 3: put[0]: \"ab\" is not a key",
         ),
         (
             vec!["apply", "-C", "moved", "lines"],

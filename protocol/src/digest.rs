@@ -1,4 +1,6 @@
-//! SHA-256 digests. The only module that touches the hash library.
+//! SHA-256 digests. The only module that touches the hash library, and the processor's instructions.
+
+pub(crate) mod many;
 
 use crate::codec::{Decode, Encode, Error, Reader};
 use sha2::{Digest as _, Sha256};

@@ -17,6 +17,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use libp2p::PeerId;
+use libp2p::core::upgrade::NegotiationError;
 use libp2p::core::{ConnectedPoint, Endpoint, Multiaddr, multiaddr, transport::PortUse};
 use libp2p::request_response::{self, Message, OutboundFailure, OutboundRequestId, ProtocolSupport};
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
@@ -173,7 +174,7 @@ impl Behaviour {
         };
         tracing::debug!(%peer, %error, "a request failed");
         let policy = &mut self.shared.lock().policy;
-        let unsupported = matches!(error, OutboundFailure::UnsupportedProtocols);
+        let unsupported = is_unsupported(error);
         if unsupported || matches!(purpose, Purpose::Status) {
             policy.on_status_failed(now, peer, unsupported);
         }
@@ -316,7 +317,11 @@ impl Behaviour {
             state.policy.on_timeout(now);
             return true;
         }
-        let deadline = self.shared.started + at;
+        let Some(deadline) = self.shared.started.checked_add(at) else {
+            // Beyond what the clock can show: it never comes.
+            self.timer = None;
+            return false;
+        };
         let (set, sleep) =
             (self.timer).get_or_insert_with(|| (at, Box::pin(tokio::time::sleep_until(deadline))));
         if *set != at {
@@ -445,15 +450,29 @@ fn status_of(bytes: &Bytes) -> Option<Status> {
 fn failure(error: &OutboundFailure) -> Failure {
     match error {
         OutboundFailure::Timeout => Failure::Timeout,
-        OutboundFailure::Io(error) => match error.kind() {
-            _ if error.get_ref().is_some_and(|inner| inner.is::<BadFrame>()) => Failure::Malformed,
-            // The multiplexer's own, or too many substreams of ours.
-            io::ErrorKind::Other => Failure::Local,
-            _ => Failure::Broken,
-        },
-        OutboundFailure::DialFailure
+        OutboundFailure::Io(error) if is_bad_frame(error) => Failure::Malformed,
+        // Whatever ends a substream early the other side can bring about, just before each deadline: one of several
+        // connections closed, a refusal of the protocol, no room left by substreams of its own. If it were free, who
+        // holds back all answers would never come to be the last to be asked.
+        OutboundFailure::Io(_)
         | OutboundFailure::ConnectionClosed
-        | OutboundFailure::UnsupportedProtocols => Failure::Local,
+        | OutboundFailure::UnsupportedProtocols => Failure::Broken,
+        OutboundFailure::DialFailure => Failure::Local,
+    }
+}
+
+fn is_bad_frame(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<BadFrame>())
+}
+
+/// Whether the peer does not speak the protocol. Negotiated lazily, it says so only where the answer should be.
+fn is_unsupported(error: &OutboundFailure) -> bool {
+    match error {
+        OutboundFailure::UnsupportedProtocols => true,
+        OutboundFailure::Io(error) => (error.get_ref())
+            .and_then(|inner| inner.downcast_ref::<NegotiationError>())
+            .is_some_and(|error| matches!(error, NegotiationError::Failed)),
+        _ => false,
     }
 }
 
@@ -463,4 +482,44 @@ fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
         multiaddr::Protocol::Ip6(ip) => Some(ip.into()),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_other_side_cannot_bring_about_is_free() {
+        use OutboundFailure::{ConnectionClosed, DialFailure, Io, Timeout, UnsupportedProtocols};
+        let refused = || Io(NegotiationError::Failed.into());
+        let bad_frame = || {
+            Io(io::Error::new(
+                io::ErrorKind::InvalidData,
+                BadFrame(String::new()),
+            ))
+        };
+        for (case, error, ends_as, unsupported) in [
+            ("no answer", Timeout, Failure::Timeout, false),
+            ("a bad length", bad_frame(), Failure::Malformed, false),
+            (
+                "half an answer",
+                Io(io::ErrorKind::UnexpectedEof.into()),
+                Failure::Broken,
+                false,
+            ),
+            (
+                "the multiplexer gave up",
+                Io(io::Error::other("max sub-streams reached")),
+                Failure::Broken,
+                false,
+            ),
+            ("another protocol, told late", refused(), Failure::Broken, true),
+            ("another protocol", UnsupportedProtocols, Failure::Broken, true),
+            ("one of its connections", ConnectionClosed, Failure::Broken, false),
+            ("never asked", DialFailure, Failure::Local, false),
+        ] {
+            assert_eq!(failure(&error), ends_as, "{case}");
+            assert_eq!(is_unsupported(&error), unsupported, "{case}");
+        }
+    }
 }

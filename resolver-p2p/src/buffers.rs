@@ -15,6 +15,9 @@ const LARGEST: usize = 2 << 20;
 /// Answers up to this size are not worth it: statuses, and the ends of ranges.
 const SMALLEST: usize = 64 << 10;
 
+/// How much longer than its answer a used buffer may be.
+const LOOSEST: usize = 4;
+
 /// Free buffers, shared by all substreams of a behaviour.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Buffers {
@@ -22,13 +25,18 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// A buffer for an answer that claims `length` bytes: a used one, whatever its size, or a new one of at most `first`.
+    /// A buffer for an answer that claims `length` bytes: a used one, or a new one of at most `first`. An answer may wait
+    /// long for the ones before it and keeps its whole buffer, so a used one is at most [`LOOSEST`] times as long.
     pub(crate) fn take(&self, length: usize, first: usize) -> Buffer {
+        let mut free = self.lock();
         let used = if length > SMALLEST {
-            self.lock().pop()
+            free.iter()
+                .rposition(|bytes| bytes.len() <= length.saturating_mul(LOOSEST))
+                .map(|i| free.swap_remove(i))
         } else {
             None
         };
+        drop(free);
         let bytes = used.unwrap_or_else(|| vec![0; length.min(first)]);
         Buffer {
             bytes,
@@ -117,7 +125,7 @@ mod tests {
     #[test]
     fn a_buffer_comes_back_and_shows_nothing_of_what_it_held() {
         let buffers = Buffers::default();
-        for length in [1_000_000, 70_000, 5, 1_999_999, 100_000] {
+        for length in [1_000_000, 700_000, 5, 1_999_999, 900_000] {
             let bytes = fill(&buffers, length, 7);
             assert!(bytes.len() == length && bytes.iter().all(|&byte| byte == 7));
             let slice = bytes.slice(1..4);
@@ -125,6 +133,20 @@ mod tests {
             assert_eq!(slice, [7, 7, 7][..], "a slice keeps the buffer");
         }
         assert_eq!(buffers.lock().len(), 1);
+    }
+
+    #[test]
+    fn a_short_answer_does_not_hold_a_long_buffer() {
+        let buffers = Buffers::default();
+        drop(fill(&buffers, LARGEST, 1));
+        let short = buffers.take(SMALLEST + 1, 100_000);
+        assert!(
+            short.bytes.len() <= LOOSEST * (SMALLEST + 1),
+            "{}",
+            short.bytes.len()
+        );
+        assert_eq!(buffers.lock().len(), 1, "the long one is still there");
+        assert_eq!(buffers.take(LARGEST / LOOSEST, 100_000).bytes.len(), LARGEST);
     }
 
     #[test]

@@ -128,7 +128,7 @@ async fn read_length<T: AsyncRead + Unpin>(io: &mut T, max: usize) -> io::Result
 /// These bytes are wrong, whatever the connection did: no honest peer sends them.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct BadFrame(String);
+pub(crate) struct BadFrame(pub(crate) String);
 
 fn invalid(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, BadFrame(what))

@@ -7,12 +7,14 @@ use crate::writes::{Writes, next_line};
 use clap::Args;
 use cordee_protocol::db;
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, stdin};
+use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Read, stdin};
 
 /// Apply batches of writes, one JSON object a line, each its own commit
 ///
-/// A line is {"put":[["hexkey","hexvalue"],...],"delete":["hexkey",...],"metadata":"hex"}; every part may be missing.
-/// A line's commit is on the disk before its result is printed.
+/// A line is {"put":[["hexkey","hexvalue"],...],"delete":["hexkey",...],"append":["hexvalue",...],"metadata":"hex"}; every
+/// part may be missing. Kinds any-* take puts and deletes, immutable-* puts of keys that are not set yet, keyless-*
+/// appends, whose order is kept; values and metadata of *-fixed kinds have exactly the kind's size. A line's commit is on
+/// the disk before its result is printed.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  echo '{\"put\":[[\"'$(printf bash | sha256sum | cut -c1-64)'\",\"352e32\"]]}' | \
@@ -54,7 +56,7 @@ impl Apply {
                 }
                 Err(error) => return Err(place(Failure::failed(format!("cannot be read: {error}")))),
             }
-            let writes = line.parse::<Writes>().map_err(|error| place(error.into()))?;
+            let writes = Writes::parse(&line, folder.kind()).map_err(|error| place(error.into()))?;
             let applied = database.apply(&writes.batch, writes.metadata.as_deref());
             applied.and_then(|()| database.commit()).map_err(|error| {
                 place(match error {
@@ -76,6 +78,16 @@ impl Apply {
             output::note(&format!("{name} holds no line: nothing was applied"));
         }
         Ok(())
+    }
+}
+
+/// Read a whole input file; `-` is standard input. With its name for messages.
+pub(super) fn read(file: &str) -> Result<(Vec<u8>, String), Failure> {
+    let (mut input, name) = open(file)?;
+    let mut bytes = Vec::new();
+    match input.read_to_end(&mut bytes) {
+        Ok(_) => Ok((bytes, name)),
+        Err(error) => Err(Failure::usage(format!("cannot read {name}: {error}"))),
     }
 }
 

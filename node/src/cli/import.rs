@@ -5,9 +5,10 @@ use super::output::{self, State};
 use super::progress::{self, Unit};
 use super::{Exit, Failure, FolderArgs, interrupt};
 use crate::folder::{self, Database, Folder};
-use crate::rows::{Format, rows};
+use crate::rows::{Format, Row, rows};
+use crate::writes::Write;
 use clap::Args;
-use cordee_protocol::db::{self, Batch};
+use cordee_protocol::db::{self, Batch, Family};
 use serde::Serialize;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -19,7 +20,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// Import keys and values from CSV or JSON lines
 ///
 /// The first column is a text key: the database key is the SHA-256 of its UTF-8 bytes. One other column is the value,
-/// byte for byte; several become a JSON object by the header's names. JSON lines have the key in the member "key".
+/// byte for byte; several become a JSON object by the header's names. JSON lines have the key in the member "key". Into a
+/// keyless database the values are appended, and the keys left out; into one of a fixed kind go values of its size only;
+/// into an immutable one, keys that are not set yet.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cordee import -C alps table.csv\n  \
                         dpkg-query -W -f='${Package},${Version}\\n' | cordee import -C alps --no-header -")]
@@ -71,13 +74,19 @@ impl Import {
         let rows = rows(bar.wrap_read(input), format, !self.no_header)
             .map_err(|error| Failure::from(error).at(&name))?;
         let mut writer = Writer::new(folder.publisher()?, self.batch);
-        interrupt::leave_with(
-            "interrupted; what was committed stays, and importing the same file again is harmless",
-        );
+        interrupt::leave_with(match writer.database.kind().family() {
+            Family::AnyUnordered | Family::AnyOrdered => {
+                "interrupted; what was committed stays, and importing the same file again is harmless"
+            }
+            Family::Immutable | Family::Keyless => {
+                "interrupted; what was committed stays: look with `cordee apply` or `cordee run` how far it came, and \
+                 import only the rest"
+            }
+        });
 
         for row in rows {
             let taken = match row {
-                Ok(row) => writer.put(row.key, row.value),
+                Ok(row) => writer.take(row),
                 Err(error) => Err(Failure::from(error)),
             };
             if let Err(failure) = taken {
@@ -141,8 +150,15 @@ impl Writer {
         }
     }
 
-    fn put(&mut self, key: cordee_protocol::db::Key, value: Vec<u8>) -> Result<(), Failure> {
-        self.batch.put(key, value);
+    fn take(&mut self, row: Row) -> Result<(), Failure> {
+        let kind = self.database.kind();
+        let write = match kind.family() {
+            Family::Keyless => Write::Append(row.value.into()),
+            _ => Write::Put(row.key, row.value.into()),
+        };
+        let unfit = |why| Failure::usage(format!("line {}: the value has {why}", row.line));
+        write.fit(kind).map_err(unfit)?;
+        write.add_to(&mut self.batch);
         self.pending += 1;
         if self.pending >= self.limit.get() as u64 {
             self.flush()?;

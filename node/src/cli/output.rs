@@ -24,6 +24,31 @@ pub(super) fn result(json: bool, value: &impl Serialize, text: &str) -> Result<(
     written.map_err(|error| Failure::failed(format!("cannot write the result to stdout: {error}")))
 }
 
+/// What a command ended with; with `json` a failure is an object on stdout as well.
+///
+/// # Errors
+/// The command's; if stdout is closed.
+pub(super) fn unless_failed<T>(json: bool, ended: Result<T, Failure>) -> Result<T, Failure> {
+    #[derive(Serialize)]
+    struct Unsuccessful {
+        ok: bool,
+        exit: u8,
+        error: String,
+    }
+    match ended {
+        Err(failure) if json => {
+            let unsuccessful = Unsuccessful {
+                ok: false,
+                exit: failure.exit() as u8,
+                error: failure.to_string(),
+            };
+            result(true, &unsuccessful, "")?;
+            Err(failure)
+        }
+        ended => ended,
+    }
+}
+
 /// Print why the command failed.
 pub(super) fn error(failure: &Failure) {
     // Nobody is left to tell if stderr is closed.

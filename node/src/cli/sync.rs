@@ -67,13 +67,6 @@ struct Report {
     peers: Vec<PeerReport>,
 }
 
-#[derive(Serialize)]
-struct Unsuccessful {
-    ok: bool,
-    exit: u8,
-    error: String,
-}
-
 impl Sync {
     pub(super) fn execute(self) -> Result<(), Failure> {
         let ended = self.checked().and_then(|folder| {
@@ -82,24 +75,8 @@ impl Sync {
             runtime.shutdown_timeout(Duration::from_secs(5));
             ended
         });
-        match ended {
-            Ok((report, text)) => output::result(self.json, &report, &text),
-            Err(failure) => {
-                if self.json {
-                    let error = failure.to_string();
-                    output::result(
-                        true,
-                        &Unsuccessful {
-                            ok: false,
-                            exit: failure.exit() as u8,
-                            error,
-                        },
-                        "",
-                    )?;
-                }
-                Err(failure)
-            }
-        }
+        let (report, text) = output::unless_failed(self.json, ended)?;
+        output::result(self.json, &report, &text)
     }
 
     fn checked(&self) -> Result<Folder, Failure> {

@@ -11,9 +11,11 @@ use cordee_protocol::mmr::nodes::peaks_at;
 use cordee_protocol::mmr::position::nodes_between;
 use cordee_protocol::mmr::shape::{peak_count, peaks};
 use cordee_protocol::mmr::{Location, Nodes, Position};
+use cordee_protocol::wire::limits::MAX_OPERATION;
 use cordee_protocol::{Digest, Elements};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes of an entry of the offset table.
 const OFFSET: usize = size_of::<u64>();
@@ -124,6 +126,14 @@ impl<F: Files> DiskJournal<F> {
         &self.folder
     }
 
+    /// The files with writes that are not durable yet, at most three. Syncing them early, from another thread, leaves less
+    /// to do for the next commit; whoever does it must not commit after an error there, which a second sync of the same
+    /// file may not report again.
+    pub fn dirty_files(&self) -> Vec<(PathBuf, Arc<F::File>)> {
+        let runs = [&self.operations, &self.offsets, &self.nodes];
+        runs.into_iter().filter_map(Segments::dirty_file).collect()
+    }
+
     /// The bytes that the segments take on the disk. Looks at every file.
     ///
     /// # Errors
@@ -198,10 +208,13 @@ impl<F: Files> DiskJournal<F> {
                 if end <= before || end > whole {
                     return Err(self.bad_offset(entry, end));
                 }
+                if end - before > MAX_OPERATION as u64 {
+                    // Nothing is allocated by a number that no operation can have.
+                    return Err(self.bad_offset(entry, end));
+                }
                 before = end;
                 match u32::try_from(end - first) {
                     Ok(end) if ends.is_empty() || u64::from(end) <= max_bytes => ends.push(end),
-                    Err(_) if ends.is_empty() => return Err(self.bad_offset(entry, end)),
                     _ => return Ok((first, ends)),
                 }
             }

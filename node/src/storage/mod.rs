@@ -96,7 +96,9 @@ mod error;
 mod faulty;
 pub mod file;
 mod journal;
+mod presync;
 mod record;
+mod replayer;
 mod segments;
 #[cfg(test)]
 mod tests;

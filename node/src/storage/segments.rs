@@ -183,6 +183,12 @@ impl<F: Files> Segments<F> {
         Ok(())
     }
 
+    /// The file with writes that are not durable yet, if there is one.
+    pub(super) fn dirty_file(&self) -> Option<(PathBuf, Arc<F::File>)> {
+        let (index, file) = self.tail.as_ref().filter(|_| self.dirty)?;
+        Some((self.path(*index), file.clone()))
+    }
+
     /// Make all that was flushed durable.
     pub(super) fn sync(&mut self, files: &F) -> Result<(), Error> {
         if let Some((index, file)) = self.tail.as_ref().filter(|_| self.dirty) {

@@ -2,7 +2,8 @@ mod crash;
 
 use super::faulty::FaultyDisk;
 use super::{DiskJournal, Error, Options};
-use cordee_protocol::log::Journal;
+use cordee_protocol::log::{Journal, Operations};
+use cordee_protocol::mmr::Frontier;
 use cordee_protocol::testing::journal::{History, location, run_durable};
 use std::cell::RefCell;
 use std::fs;
@@ -158,6 +159,24 @@ fn no_content_of_the_files_makes_it_panic() {
             }
         }
     }
+}
+
+#[test]
+fn an_operation_that_cannot_be_is_not_read() {
+    let root = tempfile::tempdir().unwrap();
+    let operations = Operations::collect([vec![1; 3 << 20], vec![2; 3 << 20]]).unwrap();
+    let nodes = Frontier::default().append(&operations).unwrap();
+    let mut journal = DiskJournal::open(root.path(), Options::default()).unwrap();
+    journal.append(&operations, &nodes).unwrap();
+    journal.commit(History::new(4, 2).syncing(0)).unwrap();
+    drop(journal);
+    // The two together are longer than the longest operation.
+    let offsets = root.path().join("offsets/00000000-0000000000000000");
+    let ends = [(6u64 << 20) - 1, 6 << 20].map(u64::to_le_bytes).concat();
+    fs::write(offsets, ends).unwrap();
+    let journal = DiskJournal::open(root.path(), Options::default()).unwrap();
+    let read = journal.read(location(0)..location(2), 0);
+    assert!(matches!(read, Err(Error::Corrupt { .. })), "{read:?}");
 }
 
 #[test]

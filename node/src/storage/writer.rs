@@ -11,8 +11,9 @@
 //! # What a kill loses
 //! At most [`SAVE_BYTES`] or [`SAVE_EVERY`] of proven work, whichever comes first, and what is in the queue (W25).
 
+use super::presync::Presync;
+use super::replayer::Replayer;
 use super::{DiskJournal, Error as DiskError};
-use cordee_protocol::db::keys::Keys;
 use cordee_protocol::db::{Db, Kind};
 use cordee_protocol::sync::database::{self, Database, Held, Local};
 use cordee_protocol::sync::verify::{Pinned, Verified};
@@ -29,10 +30,13 @@ const QUEUE: usize = 8;
 /// Progress is made durable when so many bytes of operations have been appended since the last time.
 pub const SAVE_BYTES: usize = 16 << 20;
 
+/// The files are synced ahead when so many bytes of operations have been appended since the last time.
+const SYNC_BYTES: usize = 8 << 20;
+
 /// Progress is made durable this long after the last time, if there is any.
 pub const SAVE_EVERY: Duration = Duration::from_secs(2);
 
-type Disk = Local<DiskJournal, Keys>;
+type Disk = Local<DiskJournal, Replayer>;
 
 /// Why the local side of a sync failed.
 pub type Error = database::Error<DiskError>;
@@ -68,7 +72,7 @@ impl Writer {
     /// As [`Local::open`]; also if there is no thread to be had.
     pub fn open(journal: DiskJournal, target: Target, kind: Kind) -> Result<Self, Error> {
         let folder = journal.folder().to_owned();
-        let disk = Disk::open(journal, target, Keys::new(kind))?;
+        let disk = Disk::open(journal, target, Replayer::new(kind))?;
         let held = disk.held();
         let (orders, received) = mpsc::channel(QUEUE);
         let (failed, failure) = oneshot::channel();
@@ -175,18 +179,26 @@ impl Drop for Writer {
 /// The thread: carry out orders, and make progress durable from time to time.
 fn write(mut disk: Disk, handle: &Handle, mut orders: mpsc::Receiver<Order>) -> Result<(), Error> {
     let mut saved = Instant::now();
+    let mut presync = Presync::new();
+    let mut synced = 0;
     loop {
         let left = SAVE_EVERY.saturating_sub(saved.elapsed());
         let order = handle.block_on(async { tokio::time::timeout(left, orders.recv()).await });
         match order {
             Ok(Some(order)) => {
-                if let Some(unfinished) = carry_out(disk, order)? {
-                    disk = unfinished;
-                } else {
-                    return Ok(());
+                if matches!(
+                    order,
+                    Order::Complete(_) | Order::Retarget(..) | Order::Restart(_)
+                ) {
+                    presync.wait()?;
+                }
+                match carry_out(disk, order)? {
+                    Some(unfinished) => disk = unfinished,
+                    None => return Ok(()),
                 }
             }
             Ok(None) => {
+                presync.wait()?;
                 return if disk.unsaved() > 0 {
                     disk.checkpoint()
                 } else {
@@ -197,9 +209,14 @@ fn write(mut disk: Disk, handle: &Handle, mut orders: mpsc::Receiver<Order>) -> 
         }
         if disk.unsaved() >= SAVE_BYTES || saved.elapsed() >= SAVE_EVERY {
             if disk.unsaved() > 0 {
+                presync.wait()?;
                 disk.checkpoint()?;
             }
             saved = Instant::now();
+            synced = 0;
+        } else if disk.unsaved() >= synced + SYNC_BYTES {
+            synced = disk.unsaved();
+            presync.start(|| disk.journal().dirty_files())?;
         }
     }
 }
@@ -222,7 +239,10 @@ fn carry_out(mut disk: Disk, order: Order) -> Result<Option<Disk>, Error> {
             let _ = reply.send(Ok(root));
         }
         Order::Complete(reply) => {
-            let database = disk.complete().map(|(log, keys)| Db::from_parts(log, keys));
+            let database = disk.complete().and_then(|(log, state)| {
+                let keys = state.into_keys().map_err(Error::Malformed)?;
+                Ok(Db::from_parts(log, keys))
+            });
             let _ = reply.send(database);
             return Ok(None);
         }

@@ -330,7 +330,7 @@ fn replay<J: Journal>(log: &Log<J>, keys: &Keys, range: Range<Location>) -> Outc
     let mut keys = keys.fresh(range.end.since(range.start));
     let mut last = (range.start, None);
     log.scan(range, |at, operation| {
-        last = (at, Some(keys.replay(at, operation)?));
+        last = (at, Some(keys.replay_one(at, operation)?));
         Ok::<_, Error<J::Error>>(true)
     })?;
     match last {

@@ -5,6 +5,7 @@ use super::kind::{Family, Kind};
 use super::operation::Operation;
 use super::{Malformed, Replayed, State};
 use crate::codec::Error;
+use crate::log::Operations;
 use crate::mmr::Location;
 
 /// The active keys of a log, and the floor of its last commit.
@@ -17,6 +18,8 @@ pub struct Keys {
     pub(super) index: Index,
     /// Stays 0 for kinds without a floor.
     pub(super) floor: Location,
+    /// The last operation replayed.
+    last: Option<Replayed>,
 }
 
 impl Keys {
@@ -26,6 +29,7 @@ impl Keys {
             kind,
             index: Index::new(kind, 0),
             floor: Location::ZERO,
+            last: None,
         }
     }
 
@@ -37,6 +41,40 @@ impl Keys {
     /// The floor of the last commit, for kinds that have one.
     pub fn floor(&self) -> Option<Location> {
         self.kind.is_any().then_some(self.floor)
+    }
+
+    /// Take the operation at `at` into account, which is where the last one ended.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it does not decode or cannot stand there; the state is unchanged.
+    pub(super) fn replay_one(&mut self, at: Location, operation: &[u8]) -> Result<Replayed, Malformed> {
+        let malformed = |source| Malformed { at, source };
+        let replayed = match Operation::read(self.kind, operation).map_err(malformed)? {
+            Operation::Delete(key) => {
+                self.index.remove(&key);
+                Replayed::Write
+            }
+            Operation::Update { key, .. } => {
+                self.index.set(key, at);
+                Replayed::Write
+            }
+            Operation::Append(_) => Replayed::Write,
+            Operation::Commit { floor: None, .. } => Replayed::Commit(None),
+            Operation::Commit {
+                floor: Some(floor), ..
+            } => {
+                if floor > at {
+                    return Err(malformed(Error::Invalid("a floor above its own commit")));
+                }
+                if floor < self.floor {
+                    return Err(malformed(Error::Invalid("a floor below an earlier one")));
+                }
+                self.floor = floor;
+                Replayed::Commit(Some(floor))
+            }
+        };
+        self.last = Some(replayed);
+        Ok(replayed)
     }
 }
 
@@ -53,26 +91,16 @@ impl State for Keys {
         }
     }
 
-    fn replay(&mut self, at: Location, operation: &[u8]) -> Result<Replayed, Malformed> {
-        let malformed = |source| Malformed { at, source };
-        match Operation::read(self.kind, operation).map_err(malformed)? {
-            Operation::Delete(key) => self.index.remove(&key),
-            Operation::Update { key, .. } => self.index.set(key, at),
-            Operation::Append(_) => {}
-            Operation::Commit { floor: None, .. } => return Ok(Replayed::Commit(None)),
-            Operation::Commit {
-                floor: Some(floor), ..
-            } => {
-                if floor > at {
-                    return Err(malformed(Error::Invalid("a floor above its own commit")));
-                }
-                if floor < self.floor {
-                    return Err(malformed(Error::Invalid("a floor below an earlier one")));
-                }
-                self.floor = floor;
-                return Ok(Replayed::Commit(Some(floor)));
-            }
+    fn replay(&mut self, from: Location, operations: &Operations) -> Result<(), Malformed> {
+        let mut at = from;
+        for operation in operations.iter() {
+            self.replay_one(at, operation)?;
+            at = at.saturating_add(1);
         }
-        Ok(Replayed::Write)
+        Ok(())
+    }
+
+    fn last(&mut self) -> Result<Option<Replayed>, Malformed> {
+        Ok(self.last)
     }
 }

@@ -29,6 +29,7 @@ pub mod operation;
 mod table;
 mod view;
 
+use crate::log::Operations;
 use crate::mmr::Location;
 
 pub use batch::Batch;
@@ -61,15 +62,21 @@ pub enum Replayed {
     Write,
 }
 
-/// What is derived from a log, operation by operation.
+/// What is derived from a log, run by run. It may lag behind: another thread may do the work.
 pub trait State: Send + Sized {
     /// The state of an empty log of the same kind, with room for `operations` of them; that number may come from
     /// outside.
     fn fresh(&self, operations: u64) -> Self;
 
-    /// Take the next operation into account. Locations rise by one from call to call.
+    /// Take the next operations into account: those at `from` and on, which is where the last call ended.
     ///
     /// # Errors
-    /// [`Malformed`] if it does not decode; the state is unchanged.
-    fn replay(&mut self, at: Location, operation: &[u8]) -> Result<Replayed, Malformed>;
+    /// [`Malformed`] if one of these, or of earlier ones, does not decode. Then nothing more can be replayed.
+    fn replay(&mut self, from: Location, operations: &Operations) -> Result<(), Malformed>;
+
+    /// Wait until all is taken into account, and say what the last operation is; `None` if there was none.
+    ///
+    /// # Errors
+    /// As [`Self::replay`].
+    fn last(&mut self) -> Result<Option<Replayed>, Malformed>;
 }

@@ -3,15 +3,15 @@
 use super::position::{Location, node_position};
 use super::proof::Elements;
 use crate::digest::Digest;
+use crate::digest::many::{Message, digests};
 
 /// The digests of the leaves that begin at location `first`.
 pub fn leaves<E: Elements + ?Sized>(first: Location, elements: &E) -> Vec<Digest> {
-    (0..elements.len())
-        .map(|i| {
-            let position = first.saturating_add(i as u64).position();
-            Digest::of(&[&position.get().to_be_bytes(), elements.get(i)])
-        })
-        .collect()
+    digests(elements.len(), |i| Message {
+        number: first.saturating_add(i as u64).position().get(),
+        first: elements.get(i),
+        second: &[],
+    })
 }
 
 /// Hash a run of siblings into their parents.
@@ -20,15 +20,14 @@ pub fn leaves<E: Elements + ?Sized>(first: Location, elements: &E) -> Vec<Digest
 /// - `first`: the location of the first leaf below them.
 /// - `height`: of the parents, at least 1.
 pub fn parents(first: Location, height: u32, children: &[Digest]) -> Vec<Digest> {
-    children
-        .chunks_exact(2)
-        .zip((first.get()..).step_by(1 << height))
-        .map(|(pair, first)| {
-            let first = Location::new(first).unwrap_or(Location::MAX);
-            let position = node_position(first, height);
-            Digest::of(&[&position.get().to_be_bytes(), &pair[0].0, &pair[1].0])
-        })
-        .collect()
+    digests(children.len() / 2, |i| {
+        let first = first.saturating_add((i as u64) << height);
+        Message {
+            number: node_position(first, height).get(),
+            first: &children[2 * i].0,
+            second: &children[2 * i + 1].0,
+        }
+    })
 }
 
 /// Fold peaks in peak order into one accumulator; `None` if there are none.

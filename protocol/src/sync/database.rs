@@ -6,7 +6,7 @@ use crate::db::{Malformed, Replayed, State};
 use crate::digest::Digest;
 use crate::log::{Journal, Log, Mark, authenticated};
 use crate::mmr::nodes::peaks_at;
-use crate::mmr::{Location, hash};
+use crate::mmr::{Elements, Location, hash};
 use std::future::Future;
 
 /// What the local side holds for a target.
@@ -118,8 +118,6 @@ pub struct Local<J, S> {
     cut: bool,
     /// Whether what is stored is of another log, so that nothing of it is to be kept.
     stale: bool,
-    /// The last operation held, if it is a commit: its floor.
-    commit: Option<Option<Location>>,
     /// Bytes of operations appended since the last checkpoint.
     unsaved: usize,
 }
@@ -142,7 +140,6 @@ impl<J: Journal, S: State> Local<J, S> {
             held,
             cut: false,
             stale: false,
-            commit: None,
             unsaved: 0,
         };
         local.fit()?;
@@ -152,6 +149,11 @@ impl<J: Journal, S: State> Local<J, S> {
     /// What is held for the target.
     pub fn held(&self) -> Held {
         self.held
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &J {
+        &self.journal
     }
 
     /// The journal, as it is.
@@ -180,10 +182,9 @@ impl<J: Journal, S: State> Local<J, S> {
         self.journal.append(batch.operations(), batch.nodes())?;
         self.unsaved += batch.operations().bytes().len();
         self.held.size = range.end;
-        for (at, operation) in (range.start.get()..).zip(batch.operations().iter()) {
-            self.replay(Location::new(at).unwrap_or(range.end), operation)
-                .map_err(Error::Malformed)?;
-        }
+        self.state
+            .replay(range.start, batch.operations())
+            .map_err(Error::Malformed)?;
         Ok(())
     }
 
@@ -259,13 +260,15 @@ impl<J: Journal, S: State> Local<J, S> {
             return Err(Error::Root { want, got });
         }
         let start = self.target.start();
-        let floor = match self.commit {
-            None => {
+        let floor = match self.state.last().map_err(Error::Malformed)? {
+            Some(Replayed::Write) | None => {
                 let last = Location::new(size.get().saturating_sub(1)).unwrap_or(size);
                 return Err(Error::NotACommit(last));
             }
-            Some(Some(floor)) if floor < start => return Err(Error::FloorBelowStart { floor, start }),
-            Some(floor) => floor,
+            Some(Replayed::Commit(Some(floor))) if floor < start => {
+                return Err(Error::FloorBelowStart { floor, start });
+            }
+            Some(Replayed::Commit(floor)) => floor,
         };
         self.cut()?;
         if !self.is_complete() {
@@ -306,14 +309,13 @@ impl<J: Journal, S: State> Local<J, S> {
         };
         self.cut = false;
         self.state = self.state.fresh(range.end.since(range.start));
-        self.commit = None;
         let mut rest = range.start..size;
         while rest.start < rest.end {
             let operations = self.journal.read(rest.clone(), 1 << 20)?;
-            for operation in operations.iter() {
-                self.replay(rest.start, operation).map_err(Error::Malformed)?;
-                rest.start = rest.start.saturating_add(1);
-            }
+            self.state
+                .replay(rest.start, &operations)
+                .map_err(Error::Malformed)?;
+            rest.start = rest.start.saturating_add(operations.len() as u64);
         }
         Ok(())
     }
@@ -323,14 +325,16 @@ impl<J: Journal, S: State> Local<J, S> {
         if self.cut {
             return Ok(());
         }
-        if !self.is_complete() {
-            // From here on a crash leaves a sync to continue, never half a database that looks whole.
-            self.checkpoint()?;
-        }
         let range = self.target.range();
         let stored = self.journal.bounds();
-        if self.stale || stored.start > range.start || stored.end < range.start {
-            // W9.2, W9.3, W23.2: nothing that could be continued.
+        // W9.2, W9.3, W23.2: nothing that could be continued.
+        let useless = self.stale || stored.start > range.start || stored.end < range.start;
+        if useless || !self.is_complete() {
+            // From here on a crash leaves a sync to continue, never half a database that looks whole. What is given up
+            // loses its mark even if it is the target's: what takes its place has to be committed as well.
+            self.checkpoint()?;
+        }
+        if useless {
             self.journal.restart(range.start)?;
             self.stale = false;
         } else {
@@ -343,14 +347,6 @@ impl<J: Journal, S: State> Local<J, S> {
             }
         }
         self.cut = true;
-        Ok(())
-    }
-
-    fn replay(&mut self, at: Location, operation: &[u8]) -> Result<(), Malformed> {
-        self.commit = match self.state.replay(at, operation)? {
-            Replayed::Commit(floor) => Some(floor),
-            Replayed::Write => None,
-        };
         Ok(())
     }
 }

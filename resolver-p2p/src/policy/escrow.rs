@@ -80,7 +80,7 @@ impl<P: Copy + Ord> Escrow<P> {
                 false
             }
             Stage::Proven { until } => {
-                *until = now + patience;
+                *until = now.saturating_add(patience);
                 true
             }
             Stage::Suspect { .. } => false,
@@ -89,7 +89,7 @@ impl<P: Copy + Ord> Escrow<P> {
 
     /// An answer verified under `root`; returns who pays for having failed before.
     pub(super) fn on_verified(&mut self, now: Duration, root: Root) -> Vec<P> {
-        let until = now + self.config.patience;
+        let until = now.saturating_add(self.config.patience);
         let entry = self.entry(root);
         match entry.stage {
             Stage::Open { .. } => {
@@ -107,7 +107,7 @@ impl<P: Copy + Ord> Escrow<P> {
 
     /// Everybody reachable failed under `root`: cancel what is held. Returns who failed, once per suspicion.
     pub(super) fn on_all_failed(&mut self, now: Duration, root: Root) -> Option<Vec<P>> {
-        let until = now + self.config.patience;
+        let until = now.saturating_add(self.config.patience);
         let entry = self.roots.get_mut(&root)?;
         let failing = matches!(
             entry.stage,
@@ -148,7 +148,9 @@ impl<P: Copy + Ord> Escrow<P> {
 
     fn due(&self, entry: &Entry<P>) -> Option<Duration> {
         match entry.stage {
-            Stage::Open { failing_since } => failing_since.map(|since| since + self.config.patience),
+            Stage::Open { failing_since } => {
+                failing_since.map(|since| since.saturating_add(self.config.patience))
+            }
             Stage::Suspect { until } => Some(until),
             Stage::Proven { until } => (!entry.aside.is_empty()).then_some(until),
         }
@@ -213,6 +215,20 @@ mod tests {
             escrow.on_verified(secs(121), ROOT).is_empty(),
             "cancelled is cancelled"
         );
+    }
+
+    #[test]
+    fn no_patience_is_too_long() {
+        let mut escrow = Escrow::new(EscrowConfig {
+            patience: Duration::MAX,
+            ..EscrowConfig::default()
+        });
+        escrow.on_refused(secs(1), ROOT, 1);
+        assert_eq!(escrow.poll_timeout(), Some(Duration::MAX));
+        assert!(escrow.on_all_failed(secs(2), ROOT).is_some());
+        escrow.on_verified(secs(3), ROOT);
+        assert!(escrow.on_refused(secs(4), ROOT, 2));
+        assert_eq!(escrow.poll_timeout(), Some(Duration::MAX));
     }
 
     #[test]

@@ -29,11 +29,11 @@ pub struct AttemptId(pub(super) u64);
 pub enum Failure {
     /// No answer in time.
     Timeout,
-    /// The substream broke, the connection lives.
+    /// The substream broke, or its connection of several.
     Broken,
     /// The frame is not one that the protocol allows (P10).
     Malformed,
-    /// One of several connections closed, or a fault of our own: costs nothing (P17).
+    /// It was never sent, or a fault of our own: costs nothing (P17).
     Local,
 }
 

@@ -163,7 +163,10 @@ impl<P: Copy + Ord> Policy<P> {
     fn all_failed(&self, root: &Root) -> bool {
         let config = &self.config.escrow;
         let reachable = |peer: &&Peer| peer.is_reachable() && peer.serves(root.1);
-        let able = self.peers.values().filter(reachable).count();
+        // Who has not told its status yet may be the one that can prove it: liars must not win by being quick.
+        let able = (self.peers.values())
+            .filter(|peer| reachable(peer) || peer.is_unheard())
+            .count();
         let failed: Vec<_> = (self.escrow.aside(root))
             .filter_map(|peer| self.peers.get(&peer))
             .filter(reachable)

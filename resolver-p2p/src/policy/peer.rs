@@ -79,6 +79,11 @@ impl Peer {
         self.link.is_some() && matches!(self.claim, Claim::Serves(_)) && self.score.ban().is_none()
     }
 
+    /// Connected and not banned, but its status has not come yet.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.link.is_some() && matches!(self.claim, Claim::Unknown) && self.score.ban().is_none()
+    }
+
     /// Whether its status covers `request`.
     pub(super) fn covers(&self, request: &Request) -> bool {
         match &self.claim {

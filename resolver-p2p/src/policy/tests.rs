@@ -200,6 +200,24 @@ fn p20_three_sybils_do_not_veto_a_good_target() {
 }
 
 #[test]
+fn p20_quick_liars_do_not_veto_a_target_before_others_were_heard() {
+    let mut net = Net::new(3);
+    net.policy.on_connected(net.now, 3, None);
+    net.settle();
+    for start in 0..3 {
+        net.ask(start, GOOD);
+        net.answer_all(|_| false, true);
+    }
+    assert!(net.suspects.is_empty(), "one has not told what it serves");
+    net.policy.on_status(net.now, 3, status("net", 0, 1000));
+    net.ask(0, GOOD);
+    assert_eq!(net.answer_all(|peer| peer == 3, true), 1);
+    net.bans.sort_unstable();
+    assert_eq!(net.bans, [0, 1, 2]);
+    assert!(net.suspects.is_empty());
+}
+
+#[test]
 fn p20_neighbours_are_not_enough_to_make_a_target_suspect() {
     let mut net = Net::new(0);
     for peer in 0..4 {

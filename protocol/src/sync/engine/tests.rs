@@ -3,9 +3,10 @@
 use super::super::database::{self, Local};
 use super::super::error::{Ended, Error};
 use super::super::plan::Config;
+use super::super::serve::{self, Budget};
 use super::*;
 use crate::db::{Db, Family, Keys, Kind as DbKind};
-use crate::log::{Journal, MemoryJournal};
+use crate::log::{Journal, Mark, MemoryJournal};
 use crate::testing::runtime::Virtual;
 use crate::testing::source::{Act, MemoryDb, Scripted, database, grow, key, operations};
 use crate::wire::{Kind, Request};
@@ -393,6 +394,25 @@ fn a_target_nobody_can_prove_changes_nothing_on_disk() {
     let kept = local.into_journal();
     assert_eq!(kept.mark(), older.log().journal().mark());
     assert_eq!(operations(&kept), operations(older.log().journal()));
+}
+
+#[test]
+fn a_whole_database_that_is_given_up_is_not_taken_for_what_replaces_it() {
+    // W9.2, W10.1: the same root and size, but held from above the new target's start only.
+    let full = database(22, 20, 12);
+    let mut late = full.log().journal().clone();
+    late.prune(full.floor().unwrap()).unwrap();
+    assert!(matches!(late.mark(), Some(Mark::Complete { root, .. }) if *root == full.root()));
+    let target = Target::new(full.root(), Location::ZERO..full.log().size()).unwrap();
+    let mut local = Client::open(late, target.clone(), Keys::new(KIND)).unwrap();
+
+    let request = Request::operations(target.end(), Location::ZERO, 5).unwrap();
+    let response = serve::answer(full.log().journal(), &request, Budget::default()).unwrap();
+    let (batch, _) = verify(&request, target.root(), response).unwrap();
+    local.append(&batch).unwrap();
+    let journal = local.into_journal();
+    assert_eq!(journal.bounds(), Location::ZERO..at(5));
+    assert_eq!(journal.mark(), Some(&Mark::Syncing(target)));
 }
 
 #[test]
