@@ -12,7 +12,7 @@ use cordee_protocol::log::Mark;
 use cordee_protocol::sync::database::Error as Unfit;
 use cordee_protocol::sync::engine::{Channels, Engine, Progress};
 use cordee_protocol::sync::error::{Ended, Error as SyncError};
-use cordee_protocol::{Location, Target};
+use cordee_protocol::{Database as _, Location, Target};
 use cordee_resolver_p2p::{PeerReport, Shutdown, TotalsReport};
 use libp2p::Multiaddr;
 use prometheus_client::registry::Registry;
@@ -122,8 +122,13 @@ pub async fn bootstrap(
     watched: &watch::Sender<Watched>,
 ) -> Result<Outcome, Error> {
     let began = Instant::now();
-    if is_at(folder, &target)? {
-        let database = folder.existing()?;
+    let marked = is_at(folder, &target)?;
+    // Proves what is stored, so a database whose files have changed is mended and not just believed.
+    let local = folder.sync_into(&target)?;
+    let held = local.held();
+    if marked && held.pinned && held.size == target.end() {
+        let completed = local.complete().await;
+        let database = completed.map_err(|error| Error::Sync(Box::new(SyncError::Database(error))))?;
         let progress = Progress {
             start: target.start(),
             size: target.end(),
@@ -144,7 +149,6 @@ pub async fn bootstrap(
     }
     let mut config = folder.config().clone();
     config.network.peers.extend_from_slice(peers);
-    let local = folder.sync_into(&target)?;
     let source = Arc::new(Nothing::new(&config.network.name, &config.network.kind));
     // Counted for nobody: a process that ends by itself is not scraped.
     let mut registry = Registry::default();

@@ -1,14 +1,16 @@
-//! The publisher's database: seeded batches of puts, updates and deletes, as a real publisher makes them.
+//! The publisher's database: seeded batches as a real publisher of its kind makes them. Puts, updates and deletes for any
+//! kinds, new keys for immutable ones, appends for keyless ones.
 //!
 //! # Always
-//! 1. Equal seeds, counts and value sizes make equal logs, and so equal roots.
-//! 2. Keys are updated and deleted, so the inactivity floor has risen: a copy starts above 0 and needs pinned nodes.
-//! 3. Exactly the wanted number of operations lies between floor and size: so many a joiner fetches.
+//! 1. Equal kinds, seeds, counts and value sizes make equal logs, and so equal roots.
+//! 2. A copy starts above 0 and needs pinned nodes: keys are updated and deleted, so the inactivity floor has risen; and
+//!    of kinds without a floor, some older operations are pruned.
+//! 3. Exactly the wanted number of operations lies between start and size: so many a joiner fetches.
 
 use cordee_protocol::db::Key;
 use cordee_protocol::db::database::Error;
-use cordee_protocol::db::{Batch, Db};
-use cordee_protocol::{Digest, Journal};
+use cordee_protocol::db::{Batch, Db, Family};
+use cordee_protocol::{Digest, Journal, Location};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -28,9 +30,9 @@ const DURABLE_EVERY: u64 = 200_000;
 /// What a database is to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dataset {
-    /// Operations from the floor to the end: what a joiner fetches. At least 1.
+    /// Operations from the target's start to the end: what a joiner fetches. At least 1.
     pub ops: u64,
-    /// Bytes in every value.
+    /// Bytes in every value, unless the kind says another number.
     pub value_size: usize,
     /// What keys, values and their order follow from.
     pub seed: u64,
@@ -47,33 +49,40 @@ impl Dataset {
         db: &mut Db<J>,
         mut progress: impl FnMut(u64) -> bool,
     ) -> Result<(), Error<J::Error>> {
-        let mut writer = Writer::new(self);
-        let fitting = (BYTES / self.value_size.max(1)) as u64;
+        let family = db.kind().family();
+        let mut writer = Writer::new(self, db);
+        let fitting = (BYTES / writer.value_size.max(1)) as u64;
         let writes = (self.ops / COMMITS).min(fitting).clamp(1, WRITES);
+        // Of kinds without a floor: so many come before what a copy holds.
+        let older = if db.kind().is_any() { 0 } else { self.ops / 5 + 1 };
         let mut durable = db.log().size();
         loop {
             let held = db.target();
             let held = held.end().since(held.start());
-            if !progress(held) {
+            if !progress(held.min(self.ops)) {
                 break;
             }
-            let Some(missing) = self.ops.checked_sub(held).filter(|&missing| missing > 0) else {
+            let wanted = self.ops.saturating_add(older);
+            let Some(missing) = wanted.checked_sub(held).filter(|&missing| missing > 0) else {
                 break;
             };
-            // A commit adds its writes and itself, and each update that it moves raises the floor by one at least. So
-            // this many fit:
-            let batch = if missing > writes {
-                writer.mixed(writes)
-            } else {
-                // Nothing but new keys moves one update and raises the floor by one, or by more if that finds what is
-                // inactive: then there is a next round. Without any key there would be nothing to move.
-                writer.puts((missing - 1).max(u64::from(writer.alive.is_empty())))
+            let batch = match family {
+                Family::AnyUnordered => writer.updates(missing, writes, 1),
+                // Each new or deleted key may rewrite the key before it, which is one operation more.
+                Family::AnyOrdered => writer.updates(missing, writes, 2),
+                // A commit adds its writes and itself.
+                Family::Immutable => writer.puts((missing - 1).min(writes)),
+                Family::Keyless => writer.appends((missing - 1).min(writes)),
             };
             db.apply(&batch, None)?;
             if db.log().size().since(durable) >= DURABLE_EVERY {
                 db.commit()?;
                 durable = db.log().size();
             }
+        }
+        if older > 0 {
+            let start = db.log().size().get().saturating_sub(self.ops);
+            db.prune(Location::new(start).unwrap_or_default())?;
         }
         db.commit()
     }
@@ -91,14 +100,26 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(dataset: &Dataset) -> Self {
+    fn new<J: Journal>(dataset: &Dataset, db: &Db<J>) -> Self {
         Self {
             seed: dataset.seed,
-            value_size: dataset.value_size,
+            value_size: db.kind().value_size().unwrap_or(dataset.value_size),
             chance: ChaCha8Rng::seed_from_u64(dataset.seed),
             next: 0,
             alive: Vec::new(),
         }
+    }
+
+    /// A batch after which at most `missing` operations more lie above the floor, if a write adds at most `cost`.
+    ///
+    /// A commit adds its writes and itself, and each update that it moves raises the floor by one at least.
+    fn updates(&mut self, missing: u64, writes: u64, cost: u64) -> Batch {
+        if missing > cost * writes {
+            return self.mixed(writes);
+        }
+        // Nothing but new keys raises the floor by little, or by more if that finds what is inactive: then there is a
+        // next round. Without any key there would be nothing to move.
+        self.puts(((missing - 1) / cost).max(u64::from(self.alive.is_empty())))
     }
 
     /// About 70 % puts of new keys, 20 % updates, 10 % deletes.
@@ -127,6 +148,14 @@ impl Writer {
         batch
     }
 
+    fn appends(&mut self, values: u64) -> Batch {
+        let mut batch = Batch::new();
+        for _ in 0..values {
+            batch.append(self.value());
+        }
+        batch
+    }
+
     fn put_new(&mut self, batch: &mut Batch) {
         self.alive.push(self.next);
         self.put(self.next, batch);
@@ -134,9 +163,14 @@ impl Writer {
     }
 
     fn put(&mut self, number: u64, batch: &mut Batch) {
+        let value = self.value();
+        batch.put(self.key(number), value);
+    }
+
+    fn value(&mut self) -> Vec<u8> {
         let mut value = vec![0; self.value_size];
         self.chance.fill_bytes(&mut value);
-        batch.put(self.key(number), value);
+        value
     }
 
     fn key(&self, number: u64) -> Key {
@@ -147,12 +181,13 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cordee_protocol::db::{Family, Kind};
+    use cordee_protocol::Target;
+    use cordee_protocol::db::{KINDS, Kind};
     use cordee_protocol::log::MemoryJournal;
-    use cordee_protocol::{Location, Target};
 
-    fn target(ops: u64, seed: u64) -> Target {
-        let mut db = Db::open(MemoryJournal::default(), Kind::variable(Family::AnyUnordered)).unwrap();
+    fn target(kind: &str, ops: u64, seed: u64) -> Target {
+        let kind = Kind::parse(kind, kind.ends_with("fixed").then_some(10)).unwrap();
+        let mut db = Db::open(MemoryJournal::default(), kind).unwrap();
         let dataset = Dataset {
             ops,
             value_size: 10,
@@ -169,17 +204,21 @@ mod tests {
     }
 
     #[test]
-    fn exactly_the_wanted_operations_lie_above_a_risen_floor() {
-        for ops in [1, 2, 3, 10, 999, 1000, 3000, 20_000] {
-            let target = target(ops, 5);
-            assert_eq!(target.end().since(target.start()), ops);
-            assert!(ops < 10 || target.start() > Location::ZERO, "{target}");
+    fn exactly_the_wanted_operations_lie_above_a_start_above_zero() {
+        for kind in KINDS {
+            for ops in [1, 2, 3, 10, 999, 1000, 3000, 20_000] {
+                let target = target(kind, ops, 5);
+                assert_eq!(target.end().since(target.start()), ops, "{kind}");
+                assert!(ops < 10 || target.start() > Location::ZERO, "{kind}: {target}");
+            }
         }
     }
 
     #[test]
     fn the_seed_decides_everything() {
-        assert_eq!(target(3000, 1), target(3000, 1));
-        assert_ne!(target(3000, 1), target(3000, 2));
+        for kind in KINDS {
+            assert_eq!(target(kind, 3000, 1), target(kind, 3000, 1));
+            assert_ne!(target(kind, 3000, 1), target(kind, 3000, 2));
+        }
     }
 }

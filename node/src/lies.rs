@@ -292,14 +292,26 @@ mod tests {
 
     impl Honest {
         fn new() -> Arc<Self> {
-            let mut db =
-                Db::open(MemoryJournal::default(), db::Kind::variable(Family::AnyUnordered)).unwrap();
+            Self::of_kind(KINDS[0])
+        }
+
+        fn of_kind(name: &str) -> Arc<Self> {
+            let kind = db::Kind::parse(name, name.ends_with("fixed").then_some(20)).unwrap();
+            let mut db = Db::open(MemoryJournal::default(), kind).unwrap();
             for round in 0..20u8 {
                 let mut batch = Batch::new();
-                for key in 0..10 {
-                    batch.put(Digest::of(&[&[key, round % 3]]).0, vec![round; 20]);
+                for number in 0..10 {
+                    let (key, value) = (Digest::of(&[&[number, round % 3]]).0, vec![round; 20]);
+                    match kind.family() {
+                        Family::Keyless => batch.append(value),
+                        Family::Immutable => batch.put([10 * round + number; 32], value),
+                        _ => batch.put(key, value),
+                    };
                 }
                 db.apply(&batch, None).unwrap();
+            }
+            if !kind.is_any() {
+                db.prune(Location::new(77).unwrap()).unwrap();
             }
             let target = db.target();
             Arc::new(Self {
@@ -347,8 +359,8 @@ mod tests {
 
     #[test]
     fn every_lie_is_refused_and_every_honest_answer_accepted() {
-        let honest = Honest::new();
-        for lie in LIES {
+        for (kind, lie) in KINDS.iter().flat_map(|kind| LIES.map(|lie| (kind, lie))) {
+            let honest = Honest::of_kind(kind);
             let (liar, counter) = wrap(lie.name, honest.clone(), 7).unwrap();
             let mut told = 0;
             for ask in honest.asks() {
@@ -357,10 +369,11 @@ mod tests {
                     let frame = liar.answer(&ask);
                     let lied = counter.told() > told;
                     told = counter.told();
-                    assert_eq!(honest.accepts(&ask, &frame), !lied, "{} to {ask:?}", lie.name);
+                    let case = format!("{kind}: {} to {ask:?}", lie.name);
+                    assert_eq!(honest.accepts(&ask, &frame), !lied, "{case}");
                     let Ask::Range(request) = &ask else { unreachable!() };
                     let has_occasion = lie.name != "wrong-pinned" || request.kind() == Kind::Boundary;
-                    assert_eq!(lied, has_occasion, "{} to {ask:?}", lie.name);
+                    assert_eq!(lied, has_occasion, "{case}");
                 }
             }
         }

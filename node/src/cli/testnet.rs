@@ -3,11 +3,17 @@
 use super::screen::Screen;
 use super::{Exit, Failure, interrupt, output, runtime};
 use crate::dataset::Dataset;
+use crate::folder;
 use crate::testnet::summary::{Addresses, Summary};
 use crate::testnet::{Error, Options, Testnet};
 use clap::Args;
+use cordee_protocol::db::Kind;
+use cordee_protocol::db::kind::KindError;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Bytes in each value if nobody says.
+const VALUE_SIZE: usize = 100;
 
 /// Run a network on this machine: a publisher, replicas, liars, and joiners that fetch from all of them
 ///
@@ -18,6 +24,7 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  cordee testnet\n  cordee testnet --nodes 7 --liars 5\n  \
+                        cordee testnet --kind immutable-fixed --value-size 32\n  \
                         cordee testnet --ops 1000000 --joiners 2 --json\n  cordee testnet --keep"
 )]
 pub(super) struct TestnetArgs {
@@ -29,13 +36,18 @@ pub(super) struct TestnetArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=63))]
     liars: u64,
 
-    /// Operations in the publisher's database, from its inactivity floor to its end: so many a joiner fetches
+    /// What the database is: any-unordered, any-ordered, immutable or keyless, each followed by -variable or -fixed
+    #[arg(long, default_value = "any-unordered-variable")]
+    kind: String,
+
+    /// Operations in the publisher's database, from its inactivity floor to its end: so many a joiner fetches. Of kinds
+    /// without a floor, about a fifth more is written and pruned before
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     ops: u64,
 
-    /// Bytes in each value
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
-    value_size: u64,
+    /// Bytes in each value [default: 100, or what the kind says]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
+    value_size: Option<u64>,
 
     /// Fresh nodes that fetch the database
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=16))]
@@ -56,26 +68,35 @@ pub(super) struct TestnetArgs {
 
 impl TestnetArgs {
     pub(super) fn execute(self) -> Result<(), Failure> {
-        let options = self.options();
+        let options = self.options()?;
         let runtime = runtime()?;
         let ended = runtime.block_on(self.run(&options));
         runtime.shutdown_timeout(Duration::from_secs(10));
         ended
     }
 
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> Result<Options, Failure> {
+        let size = self.value_size.map(|size| size as usize);
+        let kind = match Kind::parse(&self.kind, size) {
+            Err(KindError::NoSize(_)) => Kind::parse(&self.kind, Some(VALUE_SIZE)),
+            // Values of any length may well be all of one.
+            Err(KindError::NotFixed(_)) => Kind::parse(&self.kind, None),
+            parsed => parsed,
+        };
+        let kind = kind.map_err(folder::Error::Kind)?;
+        Ok(Options {
+            kind,
             nodes: self.nodes as usize,
             liars: self.liars as usize,
             joiners: self.joiners as usize,
             dataset: Dataset {
                 ops: self.ops,
-                value_size: self.value_size as usize,
+                value_size: kind.value_size().or(size).unwrap_or(VALUE_SIZE),
                 // Small enough for every reader of JSON.
                 seed: self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
             },
             keep: self.keep,
-        }
+        })
     }
 
     async fn run(&self, options: &Options) -> Result<(), Failure> {

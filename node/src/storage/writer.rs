@@ -17,7 +17,7 @@ use super::{DiskJournal, Error as DiskError};
 use cordee_protocol::db::{Db, Kind};
 use cordee_protocol::sync::database::{self, Database, Held, Local};
 use cordee_protocol::sync::verify::{Pinned, Verified};
-use cordee_protocol::{Digest, Target};
+use cordee_protocol::{Digest, Operations, Target};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -44,6 +44,7 @@ pub type Error = database::Error<DiskError>;
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 enum Order {
+    CheckLast(Operations, Reply<()>),
     Append(Verified),
     Pin(Pinned),
     Retarget(Target, Reply<Held>),
@@ -137,6 +138,10 @@ impl Database for Writer {
         self.held
     }
 
+    async fn check_last(&mut self, last: Operations) -> Result<(), Error> {
+        self.ask(|reply| Order::CheckLast(last, reply)).await
+    }
+
     async fn append(&mut self, batch: Verified) -> Result<(), Error> {
         self.held.size = batch.range().end;
         self.order(Order::Append(batch)).await
@@ -224,6 +229,9 @@ fn write(mut disk: Disk, handle: &Handle, mut orders: mpsc::Receiver<Order>) -> 
 /// Carry out one order; `None` after the last. Who asked may have gone, so a reply that nobody takes is no failure.
 fn carry_out(mut disk: Disk, order: Order) -> Result<Option<Disk>, Error> {
     match order {
+        Order::CheckLast(last, reply) => {
+            let _ = reply.send(disk.check_last(&last));
+        }
         Order::Append(batch) => disk.append(&batch)?,
         Order::Pin(pinned) => disk.pin(&pinned)?,
         Order::Retarget(target, reply) => {

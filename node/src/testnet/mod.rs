@@ -30,6 +30,7 @@ use crate::audience::Audience;
 use crate::dataset::Dataset;
 use crate::{folder, process};
 use cordee_protocol::Target;
+use cordee_protocol::db::Kind;
 use futures::future::{join_all, try_join_all};
 use serde::Deserialize;
 use std::io;
@@ -45,6 +46,8 @@ pub struct Options {
     pub liars: usize,
     /// Nodes that join when those are up.
     pub joiners: usize,
+    /// What all their databases are.
+    pub kind: Kind,
     /// What the publisher has, and the seed of the lies.
     pub dataset: Dataset,
     /// Leave everything running, joiners too, and keep the folder.
@@ -104,13 +107,14 @@ impl Testnet {
         let hosts = cast::hosts(options.nodes, options.liars)?;
         // As many requests as give everybody several to answer, also where one would do.
         let batch = (options.dataset.ops / (8 * hosts.len() as u64)).clamp(16, 1 << 14);
-        let place = Arc::new(Place::new(options.keep, batch)?);
+        let place = Arc::new(Place::new(options.keep, options.kind, batch)?);
         let seed = options.dataset.seed;
 
         let target = publish(options, &place, &audience).await?;
         let mut running = Running::start_all(&place, &hosts[..1], seed, &[]).await?;
         let publisher = running[0].address().to_owned();
         let published = Published {
+            kind: options.kind.to_string(),
             root: target.root().to_string(),
             size: target.end().get(),
             ops: options.dataset.ops,

@@ -5,7 +5,7 @@ use super::cast::Part;
 use super::report::NodeReport;
 use crate::folder::Folder;
 use crate::process::{self, Messages, Process, Program};
-use cordee_protocol::db::KINDS;
+use cordee_protocol::db::Kind;
 use futures::future::try_join_all;
 use serde::Deserialize;
 use std::io;
@@ -22,14 +22,15 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
+    kind: Kind,
     program: Program,
     /// Removes the folder with everything in it when dropped.
     _temporary: Option<tempfile::TempDir>,
 }
 
 impl Place {
-    /// `batch`: operations that a joiner asks for at once, at most.
-    pub(super) fn new(keep: bool, batch: u64) -> io::Result<Self> {
+    /// For nodes with a database of `kind`. `batch`: operations that a joiner asks for at once, at most.
+    pub(super) fn new(keep: bool, kind: Kind, batch: u64) -> io::Result<Self> {
         let temporary = tempfile::Builder::new().prefix("cordee-testnet-").tempdir()?;
         let program = Program::own()?
             .with(
@@ -47,6 +48,7 @@ impl Place {
         };
         Ok(Self {
             path,
+            kind,
             program,
             _temporary: temporary,
         })
@@ -54,7 +56,8 @@ impl Place {
 
     /// The folder of a new node.
     pub(super) fn make(&self, part: &Part) -> Result<Folder, Error> {
-        Ok(Folder::create(&self.folder(&part.name()), NETWORK, KINDS[0])?)
+        let kind = self.kind.to_string();
+        Ok(Folder::create(&self.folder(&part.name()), NETWORK, &kind)?)
     }
 
     /// Let the node called `name` copy `target` from `peers`.

@@ -128,7 +128,9 @@ pub struct Report {
     pub ok: bool,
     /// What data and lies follow from.
     pub seed: u64,
-    /// Operations in the publisher's database, from its floor to its end.
+    /// What all their databases are.
+    pub kind: String,
+    /// Operations in the publisher's database, from the target's start to its end.
     pub ops: u64,
     /// The publisher's root.
     pub root: String,
@@ -151,11 +153,13 @@ pub struct Report {
 /// What the publisher has.
 #[derive(Clone, Debug)]
 pub struct Published {
+    /// What it is.
+    pub kind: String,
     /// Its root.
     pub root: String,
     /// Its size.
     pub size: u64,
-    /// Operations from its floor to its end.
+    /// Operations from the target's start to its end.
     pub ops: u64,
     /// The target that the joiners were given.
     pub target: String,
@@ -218,6 +222,7 @@ pub fn judge(
     }
     let honest_banned = honest.len();
     let Published {
+        kind,
         root,
         size,
         ops,
@@ -226,6 +231,7 @@ pub fn judge(
     Report {
         ok: failures.is_empty(),
         seed,
+        kind,
         ops,
         root,
         size,
@@ -316,6 +322,7 @@ mod tests {
 
     fn case(root: &str, honest_banned: bool, told: u64, refused: u64, banned: bool) -> Report {
         let published = Published {
+            kind: "any-unordered-variable".into(),
             root: "aa".into(),
             size: 9,
             ops: 5,
@@ -381,6 +388,7 @@ mod tests {
     #[test]
     fn a_joiner_without_a_report_says_why() {
         let published = Published {
+            kind: "any-unordered-variable".into(),
             root: "aa".into(),
             size: 9,
             ops: 5,

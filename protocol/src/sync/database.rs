@@ -4,9 +4,9 @@ use super::target::Target;
 use super::verify::{Pinned, Verified};
 use crate::db::{Malformed, Replayed, State};
 use crate::digest::Digest;
-use crate::log::{Journal, Log, Mark, authenticated};
+use crate::log::{Journal, Log, Mark, Operations, authenticated};
 use crate::mmr::nodes::peaks_at;
-use crate::mmr::{Elements, Location, hash};
+use crate::mmr::{Frontier, Location, hash};
 use std::future::Future;
 
 /// What the local side holds for a target.
@@ -16,6 +16,9 @@ pub struct Held {
     pub size: Location,
     /// Whether the pinned nodes at the target's start are known.
     pub pinned: bool,
+    /// Whether the first append or pin will unmake a complete database. Before that the target's last operation has to
+    /// pass [`Database::check_last`].
+    pub guarded: bool,
 }
 
 /// Where a sync puts what it has proven. Calls come one at a time; after an error none does.
@@ -27,6 +30,10 @@ pub trait Database: Send + Sized {
 
     /// What is held for the target that it was opened for.
     fn held(&self) -> Held;
+
+    /// See that the target's last operation ends a database that can begin at the target's start (W18.2, W18.3). Changes
+    /// nothing.
+    fn check_last(&mut self, last: Operations) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Put a batch that begins at the size behind what is held. Not durable yet; may wait for a slow disk.
     fn append(&mut self, batch: Verified) -> impl Future<Output = Result<(), Self::Error>> + Send;
@@ -132,6 +139,7 @@ impl<J: Journal, S: State> Local<J, S> {
         let held = Held {
             size: target.start(),
             pinned: false,
+            guarded: false,
         };
         let mut local = Self {
             journal,
@@ -169,6 +177,32 @@ impl<J: Journal, S: State> Local<J, S> {
     /// Bytes of operations that a crash would lose now.
     pub fn unsaved(&self) -> usize {
         self.unsaved
+    }
+
+    /// See that `last`, the target's last operation, ends a database that can begin at the target's start (W18).
+    ///
+    /// # Errors
+    /// [`Error::NotACommit`], [`Error::FloorBelowStart`], [`Error::Malformed`].
+    pub fn check_last(&self, last: &Operations) -> Result<(), Error<J::Error>> {
+        let mut alone = self.state.fresh(0);
+        let at = Location::new(self.target.end().get().saturating_sub(1)).unwrap_or_default();
+        alone.replay(at, last).map_err(Error::Malformed)?;
+        self.floor(&mut alone).map(drop)
+    }
+
+    /// The floor in the last operation that `state` has seen, which has to be a commit.
+    fn floor(&self, state: &mut S) -> Result<Option<Location>, Error<J::Error>> {
+        let start = self.target.start();
+        match state.last().map_err(Error::Malformed)? {
+            Some(Replayed::Write) | None => {
+                let last = self.target.end().get().saturating_sub(1);
+                Err(Error::NotACommit(Location::new(last).unwrap_or_default()))
+            }
+            Some(Replayed::Commit(Some(floor))) if floor < start => {
+                Err(Error::FloorBelowStart { floor, start })
+            }
+            Some(Replayed::Commit(floor)) => Ok(floor),
+        }
     }
 
     /// Append a proven batch that begins at the size.
@@ -259,17 +293,9 @@ impl<J: Journal, S: State> Local<J, S> {
         if want != got || size != self.target.end() {
             return Err(Error::Root { want, got });
         }
-        let start = self.target.start();
-        let floor = match self.state.last().map_err(Error::Malformed)? {
-            Some(Replayed::Write) | None => {
-                let last = Location::new(size.get().saturating_sub(1)).unwrap_or(size);
-                return Err(Error::NotACommit(last));
-            }
-            Some(Replayed::Commit(Some(floor))) if floor < start => {
-                return Err(Error::FloorBelowStart { floor, start });
-            }
-            Some(Replayed::Commit(floor)) => floor,
-        };
+        let none = self.state.fresh(0);
+        let mut state = std::mem::replace(&mut self.state, none);
+        let floor = self.floor(&mut state)?;
         self.cut()?;
         if !self.is_complete() {
             self.journal.commit(Mark::Complete { root: got, floor })?;
@@ -278,7 +304,7 @@ impl<J: Journal, S: State> Local<J, S> {
             authenticated::Error::Journal(source) => Error::Journal(source),
             _ => Error::MissingNodes(size),
         })?;
-        Ok((log, self.state))
+        Ok((log, state))
     }
 
     /// Whether the journal is marked as exactly the target's database.
@@ -288,36 +314,52 @@ impl<J: Journal, S: State> Local<J, S> {
         marked && self.journal.bounds().end == self.target.end()
     }
 
-    /// Find what of the journal serves the target, and replay it (W9, W7.2). Changes nothing in the journal.
+    /// Find what of the journal serves the target, prove it and replay it (W9, W7.2, W23). Changes nothing in the journal.
     fn fit(&mut self) -> Result<(), Error<J::Error>> {
         let range = self.target.range();
         let stored = self.journal.bounds();
         let usable = !self.stale && stored.start <= range.start && range.start <= stored.end;
-        let size = if usable {
-            stored.end.min(range.end)
-        } else {
-            range.start
-        };
-        let peaks = if usable {
+        let edge = if usable {
             peaks_at(&self.journal, range.start)?
         } else {
             None
         };
+        let edge = edge.and_then(|peaks| Frontier::new(range.start, peaks));
+        // Without the peaks at the start what is stored cannot be proven, so it is no use.
+        let size = match &edge {
+            Some(_) => stored.end.min(range.end),
+            None => range.start,
+        };
+        self.stale |= usable && edge.is_none() && stored.end > range.start;
+        let complete = matches!(self.journal.mark(), Some(Mark::Complete { .. }));
         self.held = Held {
             size,
-            pinned: range.start == Location::ZERO || peaks.is_some(),
+            pinned: range.start == Location::ZERO || edge.is_some(),
+            guarded: complete && !self.is_complete(),
         };
         self.cut = false;
         self.state = self.state.fresh(range.end.since(range.start));
-        let mut rest = range.start..size;
-        while rest.start < rest.end {
-            let operations = self.journal.read(rest.clone(), 1 << 20)?;
-            self.state
-                .replay(rest.start, &operations)
-                .map_err(Error::Malformed)?;
-            rest.start = rest.start.saturating_add(operations.len() as u64);
+        let Some(mut edge) = edge else { return Ok(()) };
+        let mut replayed = Ok(());
+        while edge.size() < size {
+            let from = edge.size();
+            let operations = self.journal.read(from..size, 1 << 20)?;
+            if replayed.is_ok() {
+                replayed = self.state.replay(from, &operations);
+            }
+            edge.append(&operations).ok_or(Error::MissingNodes(from))?;
         }
-        Ok(())
+        if peaks_at(&self.journal, size)?.as_deref() == Some(edge.peaks()) {
+            return replayed.map_err(Error::Malformed);
+        }
+        // The files have changed since they were written: what they hold is proven by nothing.
+        tracing::warn!(
+            start = range.start.get(),
+            end = size.get(),
+            "stored operations are damaged; fetching them again"
+        );
+        self.stale = true;
+        self.fit()
     }
 
     /// Cut the journal to what is held: no more than the target's range, or nothing if there is no use for it.
@@ -358,6 +400,10 @@ impl<J: Journal, S: State> Database for Local<J, S> {
 
     fn held(&self) -> Held {
         Self::held(self)
+    }
+
+    async fn check_last(&mut self, last: Operations) -> Result<(), Self::Error> {
+        Self::check_last(self, &last)
     }
 
     async fn append(&mut self, batch: Verified) -> Result<(), Self::Error> {

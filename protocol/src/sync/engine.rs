@@ -9,7 +9,7 @@ use super::runtime::{Runtime, offload};
 use super::target::Target;
 use super::verify::{Fault, Pinned, Verified, verify};
 use crate::digest::Digest;
-use crate::mmr::Location;
+use crate::mmr::{Elements, Location};
 use futures::future::{BoxFuture, FutureExt};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{pending, poll_fn};
@@ -191,6 +191,14 @@ impl<D: Database, R: Resolver> Engine<D, R> {
                 if let Some(pinned) = pinned {
                     self.database.pin(pinned).await.map_err(Error::Database)?;
                 }
+            }
+            Command::CheckLast(id) => {
+                let batch = self.answers.get(&id).and_then(|(batch, _)| batch.as_ref());
+                if let Some(last) = batch.map(|batch| batch.operations().skip(batch.operations().len() - 1)) {
+                    self.database.check_last(last).await.map_err(Error::Database)?;
+                }
+                let follows = self.plan.on_last_checked(self.runtime.now());
+                self.commands.extend(follows);
             }
             Command::Retarget(target) => {
                 let held = self.database.retarget(target).await.map_err(Error::Database)?;

@@ -85,6 +85,8 @@ pub enum Command {
     Append(Id, Location),
     /// Keep the pinned nodes that came under this number.
     Pin(Id),
+    /// Look at the target's last operation, which came under this number; report by [`Plan::on_last_checked`].
+    CheckLast(Id),
     /// Forget the batch that came under this number.
     Forget(Id),
     /// Fit the database to the new target; report by [`Plan::on_retargeted`].
@@ -267,6 +269,9 @@ impl Plan {
             }
         }
         let end = start.saturating_add(operations);
+        if self.held.guarded && end == self.target.end() {
+            out.push(Command::CheckLast(id));
+        }
         let present = self
             .buffered
             .get(&start)
@@ -380,6 +385,15 @@ impl Plan {
         out
     }
 
+    /// The target's last operation ends a database: what is held may be cut for it.
+    pub fn on_last_checked(&mut self, now: Duration) -> Vec<Command> {
+        self.held.guarded = false;
+        let mut out = Vec::new();
+        self.append(&mut out);
+        self.go_on(now, &mut out);
+        out
+    }
+
     /// The root of what is held, asked for by [`Command::CheckRoot`].
     pub fn on_root(&mut self, root: Digest) -> Vec<Command> {
         if self.stage != Stage::Checking {
@@ -448,6 +462,9 @@ impl Plan {
 
     /// Take the batches that continue what is held (E47, E48).
     fn append(&mut self, out: &mut Vec<Command>) {
+        if self.held.guarded {
+            return;
+        }
         while let Some(entry) = self
             .buffered
             .first_entry()
@@ -505,6 +522,10 @@ impl Plan {
         self.not_before = Duration::ZERO;
         let (size, end) = (self.held.size, self.target.end());
         let start = self.target.start();
+        if self.held.guarded {
+            self.ask_last(now, out);
+            return;
+        }
         if !self.held.pinned && !self.boundary_is_asked() {
             let request = Request::boundary(end, start);
             request
@@ -530,6 +551,18 @@ impl Plan {
         }
         if self.requests.is_empty() && self.stage == Stage::Fetching {
             out.extend(self.fail(Ended::SyncStalled));
+        }
+    }
+
+    /// Nothing else is asked for before the last operation was looked at: one round trip, only where a complete database
+    /// would be unmade by what comes then.
+    fn ask_last(&mut self, now: Duration, out: &mut Vec<Command>) {
+        let end = self.target.end();
+        let last = Location::new(end.get().saturating_sub(1)).unwrap_or_default();
+        if self.coverage.first_gap(last..end).is_some()
+            && let Some(request) = Request::operations(end, last, 1)
+        {
+            self.ask(now, request, out);
         }
     }
 

@@ -6,7 +6,8 @@ use super::super::plan::Config;
 use super::super::serve::{self, Budget};
 use super::*;
 use crate::db::{Db, Family, Keys, Kind as DbKind};
-use crate::log::{Journal, Mark, MemoryJournal};
+use crate::log::{Journal, Mark, MemoryJournal, Operations};
+use crate::mmr::{Nodes, Position};
 use crate::testing::runtime::Virtual;
 use crate::testing::source::{Act, MemoryDb, Scripted, database, grow, key, operations};
 use crate::wire::{Kind, Request};
@@ -413,6 +414,134 @@ fn a_whole_database_that_is_given_up_is_not_taken_for_what_replaces_it() {
     let journal = local.into_journal();
     assert_eq!(journal.bounds(), Location::ZERO..at(5));
     assert_eq!(journal.mark(), Some(&Mark::Syncing(target)));
+}
+
+#[test]
+fn a_database_is_not_unmade_for_a_target_that_is_none() {
+    // W18.2, W18.3, W10.1: a right root whose start is above the floor, or whose end lies inside a batch.
+    let older = source(22, 20);
+    let further = older.clone_with_more(10);
+    let (size, floor) = (further.log().size(), further.floor().unwrap());
+    let end = at(size.get() - 1);
+    let peaks = crate::mmr::nodes::peaks_at(further.log().journal(), end)
+        .unwrap()
+        .unwrap();
+    let inside = crate::mmr::hash::root(end, &peaks);
+    for (case, target) in [
+        (
+            "a start above the floor",
+            Target::new(further.root(), at(floor.get() + 1)..size),
+        ),
+        (
+            "an end inside a batch",
+            Target::new(inside, older.log().bounds().start..end),
+        ),
+    ] {
+        let target = target.unwrap();
+        let resolver = Scripted::honest(further.log().journal().clone());
+        let local = Client::open(older.log().journal().clone(), target.clone(), Keys::new(KIND)).unwrap();
+        let engine = Engine::new(
+            config(4, 16),
+            target,
+            Kept { local: Some(local) },
+            resolver.clone(),
+            Arc::new(Virtual::default()),
+            Channels::default(),
+        );
+        let error = block_on(engine.run()).unwrap_err();
+        let Error::Database(Given(error, journal)) = error else {
+            panic!("{case}: {error}")
+        };
+        assert!(error.is_unfit_target(), "{case}: {error}");
+        assert_eq!(journal.mark(), older.log().journal().mark(), "{case}");
+        assert_eq!(operations(&*journal), operations(older.log().journal()), "{case}");
+        assert_eq!(resolver.asked().len(), 1, "{case}");
+    }
+}
+
+#[test]
+fn stored_operations_that_have_changed_are_fetched_again() {
+    // W23.1, W23.2: one flipped bit in what an earlier run left, under nodes that are as they were.
+    let mut source = source(23, 30);
+    let resolver = Scripted::honest(source.log().journal().clone());
+    let (start, end) = (source.target().start(), source.target().end());
+    for flipped in [start, at((start.get() + end.get()) / 2), at(end.get() - 1)] {
+        let mut damaged = MemoryJournal::default();
+        let whole = source.log().journal();
+        damaged.restart(start).unwrap();
+        damaged.pin(&whole.pinned().unwrap()).unwrap();
+        let mut list = operations(whole);
+        *list[flipped.since(start) as usize].last_mut().unwrap() ^= 1;
+        let nodes: Vec<_> = (start.position().get()..end.position().get())
+            .map(|position| whole.node(Position::new(position).unwrap()).unwrap().unwrap())
+            .collect();
+        damaged
+            .append(&Operations::collect(list).unwrap(), &nodes)
+            .unwrap();
+        damaged.commit(whole.mark().unwrap().clone()).unwrap();
+        let mut copy = sync(config(4, 16), &source.target(), damaged, &resolver).unwrap();
+        assert_same(&mut copy, &mut source, &format!("bit at {flipped}"));
+        source = self::source(23, 30);
+    }
+}
+
+/// A local side that hands its journal out with the error that ended it.
+struct Kept {
+    local: Option<Client>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Given(database::Error<crate::log::journal::NotHeld>, Box<MemoryJournal>);
+
+impl Kept {
+    fn call<T>(
+        &mut self,
+        work: impl FnOnce(&mut Client) -> Result<T, database::Error<crate::log::journal::NotHeld>>,
+    ) -> Result<T, Given> {
+        let local = self.local.as_mut().unwrap();
+        match work(local) {
+            Ok(done) => Ok(done),
+            Err(error) => Err(Given(error, Box::new(self.local.take().unwrap().into_journal()))),
+        }
+    }
+}
+
+impl Database for Kept {
+    type Output = ();
+    type Error = Given;
+
+    fn held(&self) -> database::Held {
+        self.local.as_ref().unwrap().held()
+    }
+
+    async fn check_last(&mut self, last: Operations) -> Result<(), Given> {
+        self.call(|local| Client::check_last(local, &last))
+    }
+
+    async fn append(&mut self, batch: Verified) -> Result<(), Given> {
+        self.call(|local| Client::append(local, &batch))
+    }
+
+    async fn pin(&mut self, pinned: Pinned) -> Result<(), Given> {
+        self.call(|local| Client::pin(local, &pinned))
+    }
+
+    async fn retarget(&mut self, target: Target) -> Result<database::Held, Given> {
+        self.call(|local| Client::retarget(local, target))
+    }
+
+    async fn restart(&mut self) -> Result<(), Given> {
+        self.call(Client::restart)
+    }
+
+    async fn root(&mut self) -> Result<Digest, Given> {
+        self.call(|local| Client::root(local))
+    }
+
+    async fn complete(self) -> Result<(), Given> {
+        Ok(())
+    }
 }
 
 #[test]

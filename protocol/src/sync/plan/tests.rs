@@ -15,6 +15,7 @@ fn plan(config: Config, start: u64, end: u64) -> Plan {
     let held = Held {
         size: at(start),
         pinned: start == 0,
+        guarded: false,
     };
     Plan::new(config, target(start, end), held, false)
 }
@@ -123,6 +124,7 @@ fn a_wrong_root_discards_what_is_held_before_the_sync_fails() {
     let held = Held {
         size: at(12),
         pinned: true,
+        guarded: false,
     };
     let mut plan = Plan::new(config(1, 4), target(4, 12), held, false);
     assert_eq!(plan.on_start(NOW), [Command::CheckRoot]);
@@ -134,6 +136,7 @@ fn a_wrong_root_discards_what_is_held_before_the_sync_fails() {
         Held {
             size: at(4),
             pinned: true,
+            guarded: false,
         },
     );
     assert_eq!(shapes(&commands), [(4, 4, false)]);
@@ -189,6 +192,7 @@ fn refusals_slow_down_and_end() {
         Held {
             size: at(0),
             pinned: true,
+            guarded: false,
         },
         false,
     );
@@ -268,6 +272,7 @@ fn an_update_keeps_what_is_buffered_and_asked() {
         Held {
             size: at(4),
             pinned: false,
+            guarded: false,
         },
     );
     assert_eq!(shapes(&commands), [(4, 1, true)]);
@@ -286,6 +291,7 @@ fn an_update_keeps_what_is_buffered_and_asked() {
         Held {
             size: at(0),
             pinned: true,
+            guarded: false,
         },
         false,
     );
@@ -300,6 +306,7 @@ fn a_journal_beyond_the_target_is_a_bug_that_is_named() {
     let held = Held {
         size: at(13),
         pinned: true,
+        guarded: false,
     };
     let mut plan = Plan::new(config(1, 4), target(4, 12), held, false);
     assert!(matches!(
