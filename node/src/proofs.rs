@@ -3,7 +3,9 @@
 //!
 //! # What a file proves
 //! That its operation stands at its location of the log with the root: nothing more, whatever the words in the file say.
-//! The words of [`Statement`] are made from the operation, when writing and again when checking.
+//! The words of [`Statement`] are made from the operation, when writing and again when checking. How the operation is
+//! read is the kind's to say, and a root does not bind the kind: an update of a variable kind can be shown as one of a
+//! fixed kind, whose value begins with the length. Whoever does not trust the maker of the file compares the kind too.
 //!
 //! A file with a value is about an operation that gives it: an update or set of its key, or an append. A file without is
 //! about a key that is left out: its operation is an update of an ordered kind whose next key passes over that key.
@@ -251,7 +253,7 @@ impl fmt::Display for Statement {
         } = self;
         write!(
             f,
-            "Proven: operation {location} of the log of kind {kind} with {size} operations and root {root} "
+            "Proven: operation {location} of the log with {size} operations and root {root}, read as kind {kind}, "
         )?;
         match (&self.says, kind.family()) {
             (Says::Value { key: None }, _) => write!(

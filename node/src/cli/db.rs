@@ -100,7 +100,7 @@ struct ProveArgs {
 /// Check a proof, its operations and its pinned nodes against the root in it
 ///
 /// What is proven: these operations stand at these locations of the log with this root; whether that is the root you trust
-/// is for you to compare. Pinned nodes are checked if there is a list of them, also an empty one.
+/// is for you to compare, and so is the kind, which a root does not bind. Pinned nodes are checked if there is a list of them, also an empty one.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  cordee db prove -C alps --size 100 --start 90 --max-ops 10 | cordee db verify -\n\n\
@@ -182,12 +182,13 @@ impl VerifyArgs {
             let Verified { kind, root, size, start, ops, .. } = &verified;
             let end = start + *ops as u64;
             let pinned = match verified.pinned {
-                Some(nodes) => format!("; its {nodes} pinned nodes are the peaks at {start}"),
+                Some(0) => "; no pinned nodes are needed".into(),
+                Some(_) => format!("; the pinned nodes are the peaks at {start}"),
                 None => String::new(),
             };
             let text = format!(
-                "proven: {ops} operations of kind {kind} stand at {start}..{end} of the log with {size} operations and \
-                 root {root}{pinned}"
+                "proven: {ops} operations, read as kind {kind}, stand at {start}..{end} of the log with {size} operations \
+                 and root {root}{pinned}"
             );
             output::result(self.json, &verified, &text)
         })

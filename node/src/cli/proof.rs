@@ -5,6 +5,7 @@ use super::{Exit, Failure, output};
 use crate::proofs::{self, ProofFile, Refused};
 use clap::{Args, Subcommand};
 use cordee_protocol::Digest;
+use cordee_protocol::db::{KINDS, Kind};
 use serde::Serialize;
 
 /// Check proof files, as `cordee get --prove` writes them
@@ -34,6 +35,9 @@ impl ProofArgs {
 /// location of the log with that root, and gives that key that value. Of kinds any-* it is not proven that it is the
 /// newest operation of its key. Of kinds immutable-* a key is set once, which is the publisher's promise. Of kinds
 /// any-ordered-* a file without a value proves that its key had none behind the first commit after the operation.
+///
+/// A root does not say of which kind its log is, and the kind decides how an operation is read: compare the printed kind
+/// with the one you know, or give it with --kind.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cordee proof verify bash.json --root ROOT\n\n\
                         Exit codes: 0 proven, 2 FILE is not a proof file, 3 not proven, or for another root.")]
@@ -45,6 +49,10 @@ struct Verify {
     /// The root to trust: 64 hex digits
     #[arg(long, value_name = "ROOT", value_parser = root)]
     root: Digest,
+
+    /// The kind that the log is known to have, like any-unordered-variable; refuse a file of another
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
 
     /// Print one JSON object
     #[arg(long)]
@@ -74,14 +82,24 @@ impl Verify {
     }
 
     fn check(&self) -> Result<(Proven, String), Failure> {
+        if let Some(name) = self.kind.as_deref().filter(|name| !KINDS.contains(name)) {
+            Kind::parse(name, None).map_err(|error| Failure::usage(format!("--kind: {error}")))?;
+        }
         let (text, name) = read(&self.file)?;
         let file = ProofFile::parse(&text).map_err(|error| Failure::from(error).at(&name))?;
         let statement = file
             .check(&self.root)
             .map_err(|refused| Failure::from(refused).at(&name))?;
+        let kind = statement.kind;
+        let wanted = self.kind.as_deref();
+        if let Some(wanted) = wanted.filter(|&wanted| wanted != kind.name() && wanted != kind.to_string()) {
+            let other =
+                format!("{name}: not proven: the file is about a database of kind {kind}, not {wanted}");
+            return Err(Failure::new(Exit::Refused, other));
+        }
         let proven = Proven {
             ok: true,
-            kind: statement.kind.to_string(),
+            kind: kind.to_string(),
             root: statement.root.to_string(),
             size: statement.size,
             location: statement.location,

@@ -95,6 +95,29 @@ fn a_joiner_among_five_liars_ends_right() {
 }
 
 #[test]
+fn a_joiner_of_every_kind_ends_right() {
+    for kind in cordee_protocol::db::KINDS {
+        let small = [
+            "--nodes",
+            "3",
+            "--liars",
+            "1",
+            "--ops",
+            "2000",
+            "--value-size",
+            "32",
+        ];
+        let report = testnet(&[&["--kind", kind], &small[..]].concat());
+        check(&report, 3, 1);
+        assert!(report["kind"].as_str().unwrap().starts_with(kind), "{report}");
+        // Above 0, so pinned nodes were needed.
+        assert!(report["size"].as_u64().unwrap() > 2000, "{report}");
+    }
+    let output = cordee(&["testnet", "--kind", "tree"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn several_joiners_join_at_once() {
     let report = testnet(&[
         "--nodes",

@@ -102,6 +102,7 @@ impl<J: Journal> Db<J> {
 
     /// A database from a log that ends in a commit, and the state that was replayed from it.
     pub fn from_parts(log: Log<J>, mut keys: Keys) -> Self {
+        keys.index.settle();
         if keys.floor > log.bounds().start {
             // Of an honest log there is no such key. A publisher's floor that lies costs it the keys below, here as
             // after opening the journal again.
@@ -333,6 +334,7 @@ fn replay<J: Journal>(log: &Log<J>, keys: &Keys, range: Range<Location>) -> Outc
         last = (at, Some(keys.replay_one(at, operation)?));
         Ok::<_, Error<J::Error>>(true)
     })?;
+    keys.index.settle();
     match last {
         (_, Some(Replayed::Commit(_))) => Ok(keys),
         (at, _) => {

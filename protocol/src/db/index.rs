@@ -10,7 +10,7 @@ use std::ops::Bound;
 /// The active keys of a database, each with the location of its active operation (FORMAT F4.3). In memory, rebuilt from
 /// the log at every start.
 #[derive(Clone, Debug)]
-pub enum Index {
+pub(super) enum Index {
     /// About 50 bytes a key. No order.
     Hashed(Table),
     /// For ordered kinds.
@@ -19,7 +19,7 @@ pub enum Index {
 
 impl Index {
     /// An empty index for `kind`, with room for `keys` keys where that saves copying it again and again.
-    pub fn new(kind: Kind, keys: usize) -> Self {
+    pub(super) fn new(kind: Kind, keys: usize) -> Self {
         match kind.family() {
             Family::AnyUnordered | Family::Immutable => Self::Hashed(Table::with_capacity(keys)),
             Family::AnyOrdered => Self::Sorted(BTreeMap::new()),
@@ -28,7 +28,7 @@ impl Index {
     }
 
     /// Where the key's active operation is.
-    pub fn get(&self, key: &Key) -> Option<Location> {
+    pub(super) fn get(&self, key: &Key) -> Option<Location> {
         match self {
             Self::Hashed(keys) => keys.get(key),
             Self::Sorted(keys) => keys.get(key).copied(),
@@ -36,36 +36,49 @@ impl Index {
     }
 
     /// Make `at` the key's active operation.
-    pub fn set(&mut self, key: Key, at: Location) {
+    pub(super) fn set(&mut self, key: Key, at: Location) {
         match self {
-            Self::Hashed(keys) => keys.insert(key, at),
+            Self::Hashed(keys) => keys.set(key, Some(at)),
             Self::Sorted(keys) => drop(keys.insert(key, at)),
         }
     }
 
     /// The key is no longer active.
-    pub fn remove(&mut self, key: &Key) {
+    pub(super) fn remove(&mut self, key: &Key) {
         match self {
-            Self::Hashed(keys) => keys.remove(key),
+            Self::Hashed(keys) => keys.set(*key, None),
             Self::Sorted(keys) => drop(keys.remove(key)),
         }
     }
 
+    /// As [`Self::set`] or [`Self::remove`], at some time before [`Self::settle`] returns: for a replay, which makes many
+    /// changes before anybody reads.
+    pub(super) fn defer(&mut self, key: Key, at: Option<Location>) {
+        match (self, at) {
+            (Self::Hashed(keys), at) => keys.defer(key, at),
+            (Self::Sorted(keys), Some(at)) => drop(keys.insert(key, at)),
+            (Self::Sorted(keys), None) => drop(keys.remove(&key)),
+        }
+    }
+
+    /// Do what was deferred. Before that nothing may be read.
+    pub(super) fn settle(&mut self) {
+        match self {
+            Self::Hashed(keys) => keys.settle(),
+            Self::Sorted(_) => {}
+        }
+    }
+
     /// How many keys are active.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Hashed(keys) => keys.len(),
             Self::Sorted(keys) => keys.len(),
         }
     }
 
-    /// Whether no key is active.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Forget the keys whose operation lies below `start`.
-    pub fn forget_below(&mut self, start: Location) {
+    pub(super) fn forget_below(&mut self, start: Location) {
         match self {
             Self::Hashed(keys) => keys.forget_below(start),
             Self::Sorted(keys) => keys.retain(|_, at| *at >= start),
@@ -73,7 +86,7 @@ impl Index {
     }
 
     /// The first key from `from` on; `None` too if the index has no order.
-    pub fn first(&self, from: Bound<&Key>) -> Option<Key> {
+    pub(super) fn first(&self, from: Bound<&Key>) -> Option<Key> {
         match self {
             Self::Hashed(_) => None,
             Self::Sorted(keys) => keys
@@ -84,7 +97,7 @@ impl Index {
     }
 
     /// The last key up to `to`; `None` too if the index has no order.
-    pub fn last(&self, to: Bound<&Key>) -> Option<Key> {
+    pub(super) fn last(&self, to: Bound<&Key>) -> Option<Key> {
         match self {
             Self::Hashed(_) => None,
             Self::Sorted(keys) => keys

@@ -51,11 +51,11 @@ impl Keys {
         let malformed = |source| Malformed { at, source };
         let replayed = match Operation::read(self.kind, operation).map_err(malformed)? {
             Operation::Delete(key) => {
-                self.index.remove(&key);
+                self.index.defer(key, None);
                 Replayed::Write
             }
             Operation::Update { key, .. } => {
-                self.index.set(key, at);
+                self.index.defer(key, Some(at));
                 Replayed::Write
             }
             Operation::Append(_) => Replayed::Write,
@@ -101,6 +101,7 @@ impl State for Keys {
     }
 
     fn last(&mut self) -> Result<Option<Replayed>, Malformed> {
+        self.index.settle();
         Ok(self.last)
     }
 }

@@ -21,7 +21,7 @@ pub mod claim;
 pub mod database;
 pub mod draft;
 mod immutable;
-pub mod index;
+mod index;
 mod keyless;
 pub mod keys;
 pub mod kind;
