@@ -51,7 +51,7 @@ pub enum Error {
     },
     /// Peers, and still nothing new.
     #[error(
-        "{peers} peers are connected, and none gave anything new for {after} s{why}; check that they hold the target, \
+        "nothing new came for {after} s, peers connected: {peers}{why}; check that they hold the target, \
          and run the same command again: it continues",
         after = after.as_secs_f64(),
     )]

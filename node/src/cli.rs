@@ -134,8 +134,19 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Read an address of the command line.
 fn multiaddr(text: &str) -> Result<libp2p::Multiaddr, String> {
+    use libp2p::multiaddr::Protocol::{Dnsaddr, QuicV1, Tcp};
     let parsed = text.parse::<libp2p::Multiaddr>();
-    parsed.map_err(|error| {
+    let checked = parsed.map_err(|error| error.to_string()).and_then(|address| {
+        if address
+            .iter()
+            .any(|part| matches!(part, Tcp(_) | QuicV1 | Dnsaddr(_)))
+        {
+            Ok(address)
+        } else {
+            Err("neither TCP nor QUIC".into())
+        }
+    });
+    checked.map_err(|error| {
         format!("{error}; a multiaddress looks like /ip4/10.0.0.1/tcp/7370 or /dns/HOST/udp/7370/quic-v1")
     })
 }

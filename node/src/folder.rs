@@ -51,15 +51,16 @@ pub enum Error {
     #[error("{0}{hint}", hint = hint(.0))]
     Kind(#[source] KindError),
     /// A network name that does not fit the wire.
-    #[error("{0:?} is not a network name: 1 to {MAX_NAME} bytes are")]
+    #[error("{0:?} is not a network name: one has 1 to {MAX_NAME} bytes")]
     Network(String),
     /// Settings.
     #[error(transparent)]
     Config(#[from] config::Error),
     /// The data belongs to another kind or network.
     #[error(
-        "the data in {folder} is of {what} {found:?}, the settings say {wanted:?}: \
-         set `network.{what}` back, or use a fresh folder (`cordee init`)"
+        "the data in {folder} is of {} {found:?}, the settings say {wanted:?}: \
+         set `network.{what}` back, or use a fresh folder (`cordee init`)",
+        if *what == "name" { "network" } else { what }
     )]
     Bound {
         /// The node's folder.

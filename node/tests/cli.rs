@@ -126,6 +126,7 @@ fn bad_input_is_named_and_has_its_exit_code() {
         ),
         (with(&[]), 2, "nobody to ask"),
         (with(&["--peer", "127.0.0.1:7370"]), 2, "looks like /ip4/"),
+        (with(&["--peer", "/ip4/127.0.0.1"]), 2, "neither TCP nor QUIC"),
         (
             with(&["--peer", peer, "--no-peer-timeout", "soon"]),
             2,
@@ -149,7 +150,7 @@ fn bad_input_is_named_and_has_its_exit_code() {
         (
             vec!["apply", "-C", "moved", "lines"],
             2,
-            "the data in moved is of name \"local\", the settings say \"alps\"",
+            "the data in moved is of network \"local\", the settings say \"alps\"",
         ),
         (
             vec!["status", "--http", "127.0.0.1:1"],

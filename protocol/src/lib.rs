@@ -14,6 +14,8 @@
 //!   wire                the messages between nodes; the protocol's document
 //!   sync                plan, verify, engine, serve
 //! ```
+//! How fast each kind is: `cargo bench -p cordee-protocol` (`benches/kinds.rs`).
+//!
 //! A module uses those above it (two exceptions: `log` names [`sync::Target`] in what it marks, `wire` frames what
 //! `sync` serves). `F`, `E`, `W` and `P` numbers are those of the project's specification of formats, engine and peers.
 

@@ -91,14 +91,18 @@ impl Import {
             };
             if let Err(failure) = taken {
                 bar.finish_and_clear();
-                // Committed batches stay, the one with the bad row does not begin.
-                writer.save().map_err(|failure| failure.at(&name))?;
-                let kept = format!("{} rows before it are imported, in whole batches", writer.rows);
-                return Err(failure.at(&name).and(kept));
+                // Committed batches stay, the one with the bad row does not begin. A disk that failed already fails here
+                // again, and says less.
+                let failure = match writer.save() {
+                    Err(unsaved) if failure.exit() != Exit::Failed => unsaved,
+                    _ => failure,
+                };
+                return Err(failure.at(&name).and(writer.kept()));
             }
             bar.set_message(format!("{} rows", writer.rows));
         }
-        writer.finish().map_err(|failure| failure.at(&name))?;
+        let finished = writer.finish();
+        finished.map_err(|failure| failure.at(&name).and(writer.kept()))?;
         bar.finish_and_clear();
 
         let imported = Imported {
@@ -110,9 +114,9 @@ impl Import {
             state: State::of(&writer.database),
         };
         let text = format!(
-            "imported {} rows in {} commits in {:.1} s: {} keys, size {}, floor {}\ntarget {}",
-            imported.rows,
-            imported.commits,
+            "imported {} in {} in {:.1} s: {} keys, size {}, floor {}\ntarget {}",
+            output::counted(imported.rows, "row"),
+            output::counted(imported.commits, "commit"),
             imported.seconds,
             imported.keys,
             imported.state.size,
@@ -130,6 +134,8 @@ struct Writer {
     pending: u64,
     limit: NonZeroUsize,
     rows: u64,
+    /// Rows that are durable.
+    kept: u64,
     commits: u64,
     began: Instant,
     saved: Instant,
@@ -144,6 +150,7 @@ impl Writer {
             pending: 0,
             limit,
             rows: 0,
+            kept: 0,
             commits: 0,
             began: now,
             saved: now,
@@ -183,9 +190,14 @@ impl Writer {
 
     fn save(&mut self) -> Result<(), Failure> {
         self.saved = Instant::now();
-        self.database
-            .commit()
-            .map_err(|error| folder::Error::from(error).into())
+        self.database.commit().map_err(folder::Error::from)?;
+        self.kept = self.rows;
+        Ok(())
+    }
+
+    /// What a failure leaves behind.
+    fn kept(&self) -> String {
+        format!("{} rows before it are imported, in whole batches", self.kept)
     }
 
     fn finish(&mut self) -> Result<(), Failure> {

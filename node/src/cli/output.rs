@@ -49,6 +49,12 @@ pub(super) fn unless_failed<T>(json: bool, ended: Result<T, Failure>) -> Result<
     }
 }
 
+/// `1 row`, `2 rows`.
+pub(super) fn counted(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{s}")
+}
+
 /// Print why the command failed.
 pub(super) fn error(failure: &Failure) {
     // Nobody is left to tell if stderr is closed.

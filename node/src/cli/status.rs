@@ -55,7 +55,7 @@ impl Peers {
     pub(super) fn execute(self) -> Result<(), Failure> {
         let answer = self.node.ask("/v1/peers")?;
         let peers: Vec<PeerView> = understood(&answer)?;
-        let mut text = format!("{} peers known", peers.len());
+        let mut text = format!("{} known", output::counted(peers.len() as u64, "peer"));
         for peer in peers {
             text += &peer.line();
         }
@@ -84,8 +84,11 @@ impl StatusView {
     fn text(&self) -> String {
         let TargetView { root, start, end } = &self.target;
         format!(
-            "{}: {}\n{} of {end} operations, {} peers\ntarget {root}@{start}..{end}",
-            self.state, self.why, self.size, self.peers
+            "{}: {}\n{} of {end} operations, {}\ntarget {root}@{start}..{end}",
+            self.state,
+            self.why,
+            self.size,
+            output::counted(self.peers, "peer")
         )
     }
 }
@@ -125,32 +128,53 @@ impl PeerView {
 
 impl NodeArgs {
     fn ask(&self, path: &str) -> Result<Value, Failure> {
-        let address = self.address()?;
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(ANSWER_WITHIN))
-            .build()
-            .new_agent();
-        let answer = agent.get(format!("http://{address}{path}")).call();
-        answer.and_then(|mut answer| answer.body_mut().read_json()).map_err(|error| {
+        #[derive(Deserialize)]
+        struct Node {
+            peer_id: String,
+        }
+        if let Some(text) = &self.http {
+            let text = text.strip_prefix("http://").unwrap_or(text);
+            let address = parse_http(text.trim_end_matches('/'));
+            let address = address.map_err(|error| Failure::usage(format!("--http: {error}")))?;
+            return get(known(address)?, path);
+        }
+        let folder = Folder::open(&self.folder.dir, Ok)?;
+        let address = known(folder.config().http.listen)?;
+        // Another node answers there if this folder's was started with another --http.
+        let Node { peer_id } = understood(&get(address, "/v1/status")?)?;
+        let ours = folder.keypair()?.public().to_peer_id().to_string();
+        if peer_id != ours {
+            return Err(Failure::failed(format!(
+                "at http://{address} is {peer_id}, not {ours} of {dir}: name where that one answers with --http",
+                dir = self.folder.dir.display()
+            )));
+        }
+        get(address, path)
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> Result<Value, Failure> {
+    let agent = ureq::Agent::config_builder()
+        .timeout_global(Some(ANSWER_WITHIN))
+        .build()
+        .new_agent();
+    let answer = agent.get(format!("http://{address}{path}")).call();
+    answer.and_then(|mut answer| answer.body_mut().read_json()).map_err(|error| {
             Failure::failed(format!(
                 "no answer from a node at http://{address}{path}: {error}; check that `cordee run` is up, and its \
                  `http.listen`"
             ))
         })
-    }
+}
 
-    fn address(&self) -> Result<SocketAddr, Failure> {
-        let address = match &self.http {
-            Some(text) => parse_http(text).map_err(|error| Failure::usage(format!("--http: {error}")))?,
-            None => Folder::open(&self.folder.dir, Ok)?.config().http.listen,
-        };
-        let address = address.ok_or_else(|| Failure::usage("the node's HTTP is off: set `http.listen`"))?;
-        match address.port() {
-            0 => Err(Failure::usage(
-                "the node takes any free port for HTTP: name the one it printed with --http",
-            )),
-            _ => Ok(address),
-        }
+/// Where to ask.
+fn known(address: Option<SocketAddr>) -> Result<SocketAddr, Failure> {
+    let address = address.ok_or_else(|| Failure::usage("the node's HTTP is off: set `http.listen`"))?;
+    match address.port() {
+        0 => Err(Failure::usage(
+            "the node takes any free port for HTTP: name the one it printed with --http",
+        )),
+        _ => Ok(address),
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The disk is full. What was committed is safe.
-    #[error("the disk is full at {}: free some space and open the log again", path.display())]
+    #[error("the disk is full at {}: free some space, then run the same command again; what was committed is safe", path.display())]
     Full {
         /// What was being written.
         path: PathBuf,
@@ -24,7 +24,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The operating system refused.
-    #[error("cannot {doing} {}: see to the disk and its permissions, then open the log again", path.display())]
+    #[error("cannot {doing} {}: see to the disk and its permissions, then run the same command again", path.display())]
     Io {
         /// What was tried: "read", "write", ..
         doing: &'static str,
@@ -76,7 +76,7 @@ pub enum Error {
         want: usize,
     },
     /// An earlier write failed, so what the files hold is unknown. What was committed is safe.
-    #[error("an earlier write to the log in {} failed: open it again", folder.display())]
+    #[error("an earlier write to the log in {} failed, so nothing more is written; run the same command again", folder.display())]
     Poisoned {
         /// The log's folder.
         folder: PathBuf,

@@ -30,6 +30,10 @@ const QUEUE: usize = 8;
 /// Progress is made durable when so many bytes of operations have been appended since the last time.
 pub const SAVE_BYTES: usize = 16 << 20;
 
+/// The first time it is after so many bytes, then after twice as many as before: so that a kill at any moment loses no more
+/// than about half.
+const SAVE_FIRST: usize = 1 << 20;
+
 /// The files are synced ahead when so many bytes of operations have been appended since the last time.
 const SYNC_BYTES: usize = 8 << 20;
 
@@ -185,7 +189,7 @@ impl Drop for Writer {
 fn write(mut disk: Disk, handle: &Handle, mut orders: mpsc::Receiver<Order>) -> Result<(), Error> {
     let mut saved = Instant::now();
     let mut presync = Presync::new();
-    let mut synced = 0;
+    let (mut save_bytes, mut synced) = (SAVE_FIRST, 0);
     loop {
         let left = SAVE_EVERY.saturating_sub(saved.elapsed());
         let order = handle.block_on(async { tokio::time::timeout(left, orders.recv()).await });
@@ -212,10 +216,11 @@ fn write(mut disk: Disk, handle: &Handle, mut orders: mpsc::Receiver<Order>) -> 
             }
             Err(_elapsed) => {}
         }
-        if disk.unsaved() >= SAVE_BYTES || saved.elapsed() >= SAVE_EVERY {
+        if disk.unsaved() >= save_bytes || saved.elapsed() >= SAVE_EVERY {
             if disk.unsaved() > 0 {
                 presync.wait()?;
                 disk.checkpoint()?;
+                save_bytes = SAVE_BYTES.min(2 * save_bytes);
             }
             saved = Instant::now();
             synced = 0;

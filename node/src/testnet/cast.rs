@@ -53,7 +53,7 @@ impl Part {
 /// A testnet that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{nodes} nodes are too few for one publisher and {liars} liars; use --nodes {} or more",
+    "--nodes {nodes} are too few for one publisher and --liars {liars}; use --nodes {} or more, or fewer liars",
     liars.saturating_add(1)
 )]
 pub struct TooFewNodes {

@@ -241,6 +241,7 @@ async fn join(
             role: part.role,
             peer_id: folder.keypair()?.public().to_peer_id().to_string(),
             http: None,
+            address: None,
             data_dir: folder.path().to_path_buf(),
             pid: sync.id(),
         };

@@ -182,6 +182,7 @@ impl Running {
             role: self.part.role,
             peer_id: self.ready.peer_id.clone(),
             http: self.ready.http.clone(),
+            address: Some(self.address().to_owned()),
             data_dir: self.folder.clone(),
             pid: self.process.id(),
         }

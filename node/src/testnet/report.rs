@@ -68,6 +68,8 @@ pub struct NodeReport {
     pub peer_id: String,
     /// Where its HTTP interface is, while it runs.
     pub http: Option<String>,
+    /// Where others dial it, while it runs.
+    pub address: Option<String>,
     /// Its folder.
     pub data_dir: PathBuf,
     /// Its process: the running node, or for a joiner that does not run on, the sync.
@@ -333,6 +335,7 @@ mod tests {
             role: Role::Publisher,
             peer_id: "honest".into(),
             http: None,
+            address: None,
             data_dir: PathBuf::new(),
             pid: None,
         };

@@ -15,9 +15,10 @@ impl fmt::Display for Summary<'_> {
                 Some(why) => writeln!(f, "{} failed: {why}", joiner.name)?,
                 None => writeln!(
                     f,
-                    "{} fetched and proved {} operations in {:.1} s ({}/s, {:.1} MB) from {}; it refused {}",
+                    "{} fetched and proved {} operation{} in {:.1} s ({}/s, {:.1} MB) from {}; it refused {}",
                     joiner.name,
                     grouped(report.ops),
+                    if report.ops == 1 { "" } else { "s" },
                     joiner.seconds,
                     grouped(joiner.ops_per_s as u64),
                     joiner.bytes_received as f64 / 1e6,
@@ -73,10 +74,14 @@ impl fmt::Display for Addresses<'_> {
                 node.name,
                 node.data_dir.display()
             )?;
+            if let Some(address) = &node.address {
+                writeln!(f, "  {:<12} {address}", "")?;
+            }
         }
         write!(
             f,
-            "\nEach answers /v1/status, /v1/peers and /metrics; a joiner's target was {}",
+            "\nEach answers /v1/status, /v1/peers and /metrics. To join them from a folder of network \"testnet\":\n  \
+             cordee sync -C FOLDER --peer ADDRESS --target {}",
             self.0.target
         )
     }

@@ -103,7 +103,8 @@ fn small_scripts_print_what_the_format_says() {
     let upper = KEY.to_uppercase();
     let zeros = "00".repeat(40);
     // the script; of each commit the floor and the operations
-    let cases: Vec<(&str, Value, Vec<(Value, Vec<String>)>)> = vec![
+    type Case = (&'static str, Value, Vec<(Value, Vec<String>)>);
+    let cases: Vec<Case> = vec![
         (
             "no batches at all",
             json!({"kind": "any-ordered-variable"}),

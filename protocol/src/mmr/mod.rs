@@ -26,8 +26,8 @@ pub mod multi;
 pub mod nodes;
 pub mod position;
 pub mod proof;
-#[cfg(test)]
-mod reference;
+#[cfg(any(test, feature = "testing"))]
+pub mod reference;
 pub mod shape;
 pub mod tree;
 

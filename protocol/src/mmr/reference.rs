@@ -1,20 +1,20 @@
 //! FORMAT F1.2 to F1.9 once more, word by word: recursive, slow, on plain numbers, and sharing nothing but
-//! SHA-256 with the code that is compared to it.
+//! SHA-256 with the code that is compared to it. For tests, here and in crates above (feature `testing`).
 
 use crate::digest::Digest;
 use std::collections::BTreeMap;
 
 /// Node digests by position.
-pub(super) type Store = BTreeMap<u64, Digest>;
+pub type Store = BTreeMap<u64, Digest>;
 
 /// F1.2.
-pub(super) fn pos(n: u64) -> u64 {
+pub fn pos(n: u64) -> u64 {
     2 * n - u64::from(n.count_ones())
 }
 
 /// A perfect tree over the locations `first..first + 2^height`.
 #[derive(Clone, Copy)]
-pub(super) struct Tree {
+pub struct Tree {
     first: u64,
     height: u32,
 }
@@ -25,7 +25,7 @@ impl Tree {
     }
 
     /// F1.4.
-    pub(super) fn position(self) -> u64 {
+    pub fn position(self) -> u64 {
         pos(self.first) + (1 << (self.height + 1)) - 2
     }
 
@@ -40,7 +40,7 @@ impl Tree {
 }
 
 /// F1.4: in peak order.
-pub(super) fn peaks(n: u64) -> Vec<Tree> {
+pub fn peaks(n: u64) -> Vec<Tree> {
     let mut peaks = Vec::new();
     let mut first = 0;
     for height in (0..63).rev().filter(|height| n >> height & 1 == 1) {
@@ -61,7 +61,7 @@ fn inner(position: u64, left: Digest, right: Digest) -> Digest {
 }
 
 /// F1.5: append one element to a structure of `n` leaves.
-pub(super) fn append(store: &mut Store, n: u64, element: &[u8]) {
+pub fn append(store: &mut Store, n: u64, element: &[u8]) {
     let mut position = pos(n);
     store.insert(position, leaf(position, element));
     for height in 1..=n.trailing_ones() {
@@ -72,7 +72,7 @@ pub(super) fn append(store: &mut Store, n: u64, element: &[u8]) {
 }
 
 /// F1.5: the left fold; `None` of nothing.
-pub(super) fn fold(peaks: &[Digest]) -> Option<Digest> {
+pub fn fold(peaks: &[Digest]) -> Option<Digest> {
     let (first, rest) = peaks.split_first()?;
     let mut acc = *first;
     for peak in rest {
@@ -82,13 +82,13 @@ pub(super) fn fold(peaks: &[Digest]) -> Option<Digest> {
 }
 
 /// F1.5: the root of `n` leaves with these peaks.
-pub(super) fn root(n: u64, peaks: &[Digest]) -> Digest {
+pub fn root(n: u64, peaks: &[Digest]) -> Digest {
     let acc = fold(peaks).map_or(Vec::new(), |acc| acc.0.to_vec());
     Digest::of(&[&[&n.to_be_bytes()[..], &acc].concat()])
 }
 
 /// F1.6: the digests of the proof of `a..b` at `n` leaves, whose nodes are `at` a position.
-pub(super) fn prove(at: &impl Fn(u64) -> Digest, n: u64, a: u64, b: u64) -> Vec<Digest> {
+pub fn prove(at: &impl Fn(u64) -> Digest, n: u64, a: u64, b: u64) -> Vec<Digest> {
     fn walk(tree: Tree, a: u64, b: u64, at: &impl Fn(u64) -> Digest, out: &mut Vec<Digest>) {
         if tree.is_outside(a, b) {
             out.push(at(tree.position()));
@@ -116,25 +116,31 @@ pub(super) fn prove(at: &impl Fn(u64) -> Digest, n: u64, a: u64, b: u64) -> Vec<
 
 /// All that a verifier is handed. The numbers may be any.
 #[derive(Clone, Debug)]
-pub(super) struct Claim {
-    pub(super) leaves: u64,
-    pub(super) digests: Vec<Digest>,
-    pub(super) start: u64,
-    pub(super) elements: Vec<Vec<u8>>,
-    pub(super) pinned: Option<Vec<Digest>>,
-    pub(super) root: Digest,
+pub struct Claim {
+    /// The proof's leaf count.
+    pub leaves: u64,
+    /// The proof's digests.
+    pub digests: Vec<Digest>,
+    /// The location of the first element.
+    pub start: u64,
+    /// The elements.
+    pub elements: Vec<Vec<u8>>,
+    /// The pinned nodes at `start`, if they are claimed.
+    pub pinned: Option<Vec<Digest>>,
+    /// The root to lead to.
+    pub root: Digest,
 }
 
 impl Claim {
     /// F1.7 and F1.9: the nodes seen on the way if all holds.
-    pub(super) fn verify(&self) -> Option<Store> {
+    pub fn verify(&self) -> Option<Store> {
         let (root, seen) = self.rebuild()?;
         let pinned = self.pinned.as_deref();
         (root == self.root && pinned.is_none_or(|pinned| self.holds(pinned, &seen))).then_some(seen)
     }
 
     /// F1.7: the root that the claim leads to, and the nodes seen inside overlapping peaks.
-    pub(super) fn rebuild(&self) -> Option<(Digest, Store)> {
+    pub fn rebuild(&self) -> Option<(Digest, Store)> {
         let (n, a) = (self.leaves, self.start);
         if self.elements.is_empty() {
             let empty = n == 0 && a == 0 && self.digests.is_empty();
