@@ -1,5 +1,6 @@
 //! The commands that know of kinds, from outside: scripts, proofs, writes and reads.
 
+mod bad_scripts;
 mod process;
 mod script;
 mod values;
