@@ -14,6 +14,13 @@
 //!    request are always allowed (W14.1).
 //! 3. `Notify` and `Complete` follow only a root that was compared with the target's (W2, W21.1).
 
+mod command;
+mod config;
+mod schedule;
+
+pub use command::Command;
+pub use config::Config;
+
 use super::database::Held;
 use super::error::Ended;
 use super::gaps::Coverage;
@@ -22,90 +29,12 @@ use super::target::Target;
 use super::verify::Fault;
 use crate::digest::Digest;
 use crate::mmr::Location;
-use crate::wire::limits::SOFT_OPERATION_BYTES;
-use crate::wire::{Kind, Request};
+use crate::wire::Kind;
 use std::collections::{BTreeMap, VecDeque};
-use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 /// What an operation is taken to have before any was seen.
 const FIRST_GUESS_BYTES: u64 = 256;
-
-/// How a sync asks.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Requests open at once, over all peers (E2, W16). 4 for each of 6 peers keep a loopback or a 50 ms link busy.
-    pub max_outstanding_requests: NonZeroUsize,
-    /// The most operations in one request (E2).
-    pub fetch_batch_size: NonZeroU64,
-    /// The bytes of operations that one request should bring. Batches are a power of two of operations, chosen by
-    /// the mean size of what has verified, so that they are whole subtrees and everybody asks for the same ones.
-    pub batch_bytes: NonZeroU64,
-    /// Bytes of operations buffered or asked for (W14). The sync holds about twice that, as the proof's nodes come with it.
-    pub max_buffered_bytes: u64,
-    /// Earlier targets whose requests may still be answered (E53, E54). 0 withdraws them at each update.
-    pub max_retained_roots: usize,
-    /// Refused answers in a row, without progress in between, that end the sync (W11.2).
-    pub max_refused: u32,
-    /// Retryable failures in a row that end the sync (W12.2).
-    pub max_failed: u32,
-    /// The longest pause after failures; it doubles from 10 ms, after the first 16 in a row.
-    pub max_pause: Duration,
-    /// How long one request may take before it is asked again (W13.1). A resolver over many peers has deadlines of its own.
-    pub request_timeout: Option<Duration>,
-    /// Whether an update that does not advance is an error (W5.2), or discarded.
-    pub strict_updates: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            max_outstanding_requests: const { NonZeroUsize::new(24).unwrap() },
-            fetch_batch_size: const { NonZeroU64::new(1 << 14).unwrap() },
-            batch_bytes: const { NonZeroU64::new(768 << 10).unwrap() },
-            max_buffered_bytes: 32 << 20,
-            max_retained_roots: 8,
-            max_refused: 1000,
-            max_failed: 100,
-            max_pause: Duration::from_secs(5),
-            request_timeout: None,
-            strict_updates: false,
-        }
-    }
-}
-
-/// What must be carried out, in the order given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Ask, and report the answer under this number.
-    Fetch(Id, Tracked),
-    /// Drop the request's future; nothing is heard of it any more (W8.1).
-    Cancel(Id),
-    /// Append the batch that came under this number, from this location on.
-    Append(Id, Location),
-    /// Keep the pinned nodes that came under this number.
-    Pin(Id),
-    /// Look at the target's last operation, which came under this number; report by [`Plan::on_last_checked`].
-    CheckLast(Id),
-    /// Forget the batch that came under this number.
-    Forget(Id),
-    /// Fit the database to the new target; report by [`Plan::on_retargeted`].
-    Retarget(Target),
-    /// Compute the root of what is held; report by [`Plan::on_root`].
-    CheckRoot,
-    /// Give up everything held; report by [`Plan::on_restarted`].
-    Restart,
-    /// Give up everything held, for the next attempt's sake (W23.3).
-    Discard,
-    /// Tell the observer that the target is reached (E67).
-    Notify(Target),
-    /// Look for queued updates before completing; report by [`Plan::on_settled`] (W6.1).
-    Settle,
-    /// Complete the database.
-    Complete,
-    /// End with this error.
-    Fail(Ended),
-}
 
 /// A verified batch that waits for the ones before it.
 #[derive(Clone, Copy, Debug)]
@@ -514,82 +443,6 @@ impl Plan {
         }
     }
 
-    /// Ask for the boundary and for gaps, as far as the bounds allow (E31 to E37).
-    fn schedule(&mut self, now: Duration, out: &mut Vec<Command>) {
-        if now < self.not_before {
-            return;
-        }
-        self.not_before = Duration::ZERO;
-        let (size, end) = (self.held.size, self.target.end());
-        let start = self.target.start();
-        if self.held.guarded {
-            self.ask_last(now, out);
-            return;
-        }
-        if !self.held.pinned && !self.boundary_is_asked() {
-            let request = Request::boundary(end, start);
-            request
-                .into_iter()
-                .for_each(|request| self.ask(now, request, out));
-        }
-        while let Some(gap) = self.coverage.first_gap(size..end) {
-            // A boundary that was refused must not take the place of other requests (W3.3).
-            let aside = usize::from(self.boundary_refused && self.boundary_is_asked());
-            if self.requests.len() - aside >= self.config.max_outstanding_requests.get() {
-                break;
-            }
-            let length = self.batch(gap.start).min(gap.end.since(gap.start));
-            let full = self.buffered_bytes + self.asked_bytes() + self.expected_bytes(length)
-                > self.config.max_buffered_bytes;
-            if full && gap.start != size {
-                break;
-            }
-            let Some(request) = Request::operations(end, gap.start, length) else {
-                break;
-            };
-            self.ask(now, request, out);
-        }
-        if self.requests.is_empty() && self.stage == Stage::Fetching {
-            out.extend(self.fail(Ended::SyncStalled));
-        }
-    }
-
-    /// Nothing else is asked for before the last operation was looked at: one round trip, only where a complete database
-    /// would be unmade by what comes then.
-    fn ask_last(&mut self, now: Duration, out: &mut Vec<Command>) {
-        let end = self.target.end();
-        let last = Location::new(end.get().saturating_sub(1)).unwrap_or_default();
-        if self.coverage.first_gap(last..end).is_some()
-            && let Some(request) = Request::operations(end, last, 1)
-        {
-            self.ask(now, request, out);
-        }
-    }
-
-    fn ask(&mut self, now: Duration, request: Request, out: &mut Vec<Command>) {
-        let deadline = self.config.request_timeout.map(|timeout| now + timeout);
-        // The boundary's operation may be held or asked for already; the rest of a request never is. Once a boundary
-        // answer was refused its operation is asked for like any other, so that the rest is not held up (W3.3).
-        let mut range = request.range();
-        if request.kind() == Kind::Boundary && self.boundary_refused {
-            range.start = range.end;
-        }
-        let missing = self
-            .coverage
-            .first_gap(range.start.max(self.held.size)..range.end);
-        let covers = missing.unwrap_or(range.end..range.end);
-        self.coverage.insert(covers.clone());
-        let tracked = Tracked {
-            request,
-            root: *self.target.root(),
-            deadline,
-            covers,
-        };
-        let (id, superseded) = self.requests.add(tracked.clone());
-        out.extend(self.cancel(superseded.into_iter().collect()));
-        out.push(Command::Fetch(id, tracked));
-    }
-
     fn untrack(&mut self, id: Id) -> Option<Tracked> {
         let tracked = self.requests.remove(id)?;
         self.coverage.remove(tracked.covers.clone());
@@ -601,33 +454,6 @@ impl Plan {
             self.coverage.remove(tracked.covers.clone());
         }
         gone.into_iter().map(|(id, _)| Command::Cancel(id)).collect()
-    }
-
-    fn boundary_is_asked(&self) -> bool {
-        self.requests
-            .iter()
-            .any(|(_, tracked)| tracked.request.kind() == Kind::Boundary)
-    }
-
-    /// How many operations to ask for from `start`: up to the next multiple of the batch size.
-    fn batch(&self, start: Location) -> u64 {
-        let fitting = self.config.batch_bytes.get() / self.seen.mean_bytes();
-        let size = fitting.clamp(1, self.config.fetch_batch_size.get());
-        let size = 1 << size.ilog2();
-        size - start.get() % size
-    }
-
-    fn expected_bytes(&self, operations: u64) -> u64 {
-        operations
-            .saturating_mul(self.seen.mean_bytes())
-            .min(SOFT_OPERATION_BYTES as u64)
-    }
-
-    fn asked_bytes(&self) -> u64 {
-        self.requests
-            .iter()
-            .map(|(_, tracked)| self.expected_bytes(tracked.request.max_ops()))
-            .sum()
     }
 
     /// Wait after failures: not at all for the first, then longer and longer (W11.2, W12.2).

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::codec;
+use std::num::{NonZeroU64, NonZeroUsize};
 
 fn at(n: u64) -> Location {
     Location::new(n).unwrap()
