@@ -5,6 +5,9 @@
 //! past: of any kinds it is not proven to be the newest, unless the range reaches to the size of the root, where a reader
 //! can see that nothing later touches the key. A set of an immutable database and an append of a keyless one stay what
 //! they are. With pinned nodes: they are the peaks at `start`, so a log can be continued from there.
+//!
+//! A root does not bind the kind: some bytes decode as operations of two kinds, and the claim says as which they are read.
+//! Whoever trusts a root knows of what kind its database is, and compares.
 
 use super::database::{Db, Error};
 use super::kind::{Kind, KindError};
