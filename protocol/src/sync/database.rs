@@ -187,13 +187,14 @@ impl<J: Journal, S: State> Local<J, S> {
         let mut alone = self.state.fresh(0);
         let at = Location::new(self.target.end().get().saturating_sub(1)).unwrap_or_default();
         alone.replay(at, last).map_err(Error::Malformed)?;
-        self.floor(&mut alone).map(drop)
+        let last = alone.last().map_err(Error::Malformed)?;
+        self.floor_of(last).map(drop)
     }
 
-    /// The floor in the last operation that `state` has seen, which has to be a commit.
-    fn floor(&self, state: &mut S) -> Result<Option<Location>, Error<J::Error>> {
+    /// The floor in the target's `last` operation, which has to be a commit.
+    fn floor_of(&self, last: Option<Replayed>) -> Result<Option<Location>, Error<J::Error>> {
         let start = self.target.start();
-        match state.last().map_err(Error::Malformed)? {
+        match last {
             Some(Replayed::Write) | None => {
                 let last = self.target.end().get().saturating_sub(1);
                 Err(Error::NotACommit(Location::new(last).unwrap_or_default()))
@@ -243,8 +244,13 @@ impl<J: Journal, S: State> Local<J, S> {
     /// # Errors
     /// As [`Self::open`].
     pub fn retarget(&mut self, target: Target) -> Result<Held, Error<J::Error>> {
+        let begins_alike = target.start() == self.target.start();
+        let under_way = matches!(self.journal.mark(), Some(Mark::Syncing(_)));
         self.target = target;
-        self.fit()?;
+        if !(self.cut && begins_alike && under_way) {
+            self.fit()?;
+        }
+        // Else all that is held was proven and replayed in this run, and stays (W22).
         Ok(self.held())
     }
 
@@ -293,9 +299,8 @@ impl<J: Journal, S: State> Local<J, S> {
         if want != got || size != self.target.end() {
             return Err(Error::Root { want, got });
         }
-        let none = self.state.fresh(0);
-        let mut state = std::mem::replace(&mut self.state, none);
-        let floor = self.floor(&mut state)?;
+        let last = self.state.last().map_err(Error::Malformed)?;
+        let floor = self.floor_of(last)?;
         self.cut()?;
         if !self.is_complete() {
             self.journal.commit(Mark::Complete { root: got, floor })?;
@@ -304,7 +309,7 @@ impl<J: Journal, S: State> Local<J, S> {
             authenticated::Error::Journal(source) => Error::Journal(source),
             _ => Error::MissingNodes(size),
         })?;
-        Ok((log, state))
+        Ok((log, self.state))
     }
 
     /// Whether the journal is marked as exactly the target's database.
