@@ -1,6 +1,6 @@
 //! Nodes on the loopback device, inside this process: their folders, databases and how they are started.
 
-use cordee_node::bootstrap::{Outcome, Watched, bootstrap};
+use cordee_node::bootstrap::{Options, Outcome, Watched, bootstrap};
 use cordee_node::config::Layers;
 use cordee_node::dataset::Dataset;
 use cordee_node::folder::Folder;
@@ -71,7 +71,10 @@ pub fn publish(folder: &Folder, ops: u64) -> Result<Target> {
 /// # Errors
 /// The sync's.
 pub async fn join(folder: &Folder, target: &Target, nodes: &[&Node]) -> Result<Outcome> {
-    let addresses: Vec<_> = nodes.iter().flat_map(|node| node.addresses()).collect();
+    let options = Options {
+        peers: nodes.iter().flat_map(|node| node.addresses()).collect(),
+        ..Options::default()
+    };
     let unwatched = watch::Sender::new(Watched::default());
-    Ok(bootstrap(folder, target.clone(), &addresses, &unwatched).await?)
+    Ok(bootstrap(folder, target.clone(), options, &unwatched).await?)
 }

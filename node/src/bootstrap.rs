@@ -10,15 +10,17 @@ use crate::runtime::TokioRuntime;
 use crate::source::Nothing;
 use cordee_protocol::log::Mark;
 use cordee_protocol::sync::database::Error as Unfit;
-use cordee_protocol::sync::engine::{Channels, Engine, Progress};
+use cordee_protocol::sync::engine::{Channels, Engine};
 use cordee_protocol::sync::error::{Ended, Error as SyncError};
+use cordee_protocol::sync::progress::{Meter, Progress, Waiting};
+use cordee_protocol::sync::record::Recorder;
 use cordee_protocol::{Database as _, Location, Target};
 use cordee_resolver_p2p::{PeerReport, Shutdown, TotalsReport};
 use libp2p::Multiaddr;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How often it is looked at whether a sync still gets on.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -26,6 +28,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long a suspicion waits for peers that cannot be reached yet: liars must not win by being the first to answer.
 /// Long enough for a few dials that fail.
 const SUSPECT_AFTER: Duration = Duration::from_secs(10);
+
+/// Targets that wait for the engine; more are left with whoever sends them.
+const UPDATES: usize = 64;
 
 /// Why there is no database at the target.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +79,12 @@ pub enum Error {
         /// What was seen.
         what: String,
     },
+    /// Two targets that were both to be trusted are of two logs.
+    #[error(
+        "{0}. Both were trusted, and one of them is of another history: keep both as evidence, and ask who vouched for \
+         them. What was fetched is kept as it was proven"
+    )]
+    Fork(Ended),
     /// Our own side: disk, or the end of the process.
     #[error("the sync ended")]
     Sync(#[source] Box<SyncError<Local, Shutdown>>),
@@ -98,18 +109,39 @@ pub struct Outcome {
     pub took: Duration,
 }
 
-/// How far a sync is, for whoever watches.
+/// How far a sync is, for whoever watches: the one place that bars, status and metrics read (W28).
 #[derive(Clone, Debug, Default)]
 pub struct Watched {
     /// The engine's side.
     pub progress: Progress,
     /// Connected peers of our network.
     pub peers: usize,
+    /// Operations proven in a second, over the last few.
+    pub ops_per_s: f64,
     /// Why nothing moves, if nothing does.
     pub why: Option<String>,
 }
 
-/// Bring the database of `folder` to `target`, asking `peers`.
+impl Watched {
+    /// Seconds until the target is reached at this rate.
+    pub fn eta_s(&self) -> Option<f64> {
+        let missing = self.progress.end.since(self.progress.size);
+        (self.ops_per_s > 0.0 || missing == 0).then(|| missing as f64 / self.ops_per_s.max(1.0))
+    }
+}
+
+/// What a sync is to do beside reaching its target.
+#[derive(Default)]
+pub struct Options {
+    /// Peers to ask, beside those of the settings.
+    pub peers: Vec<Multiaddr>,
+    /// Later targets, to go on to as they come. The sync ends at the newest when this is closed.
+    pub updates: Option<mpsc::Receiver<Target>>,
+    /// Told every event and decision of the engine.
+    pub recorder: Option<Box<dyn Recorder>>,
+}
+
+/// Bring the database of `folder` to `target`, and to those that follow it.
 ///
 /// Dropping the future ends it; what is proven and durable is continued by the next call.
 ///
@@ -118,11 +150,11 @@ pub struct Watched {
 pub async fn bootstrap(
     folder: &Folder,
     target: Target,
-    peers: &[Multiaddr],
+    options: Options,
     watched: &watch::Sender<Watched>,
 ) -> Result<Outcome, Error> {
     let began = Instant::now();
-    let marked = is_at(folder, &target)?;
+    let marked = options.updates.is_none() && is_at(folder, &target)?;
     // Proves what is stored, so a database whose files have changed is mended and not just believed.
     let local = folder.sync_into(&target)?;
     let held = local.held();
@@ -148,17 +180,22 @@ pub async fn bootstrap(
         });
     }
     let mut config = folder.config().clone();
-    config.network.peers.extend_from_slice(peers);
+    config.network.peers.extend(options.peers);
     let source = Arc::new(Nothing::new(&config.network.name, &config.network.kind));
     // Counted for nobody: a process that ends by itself is not scraped.
     let mut registry = Registry::default();
     let network = Network::start(folder.keypair()?, &config, &[], Some(source), &mut registry).await?;
 
     let (progress_tx, progress_rx) = watch::channel(Progress::default());
-    let channels = Channels {
+    let mut channels = Channels {
         progress: Some(progress_tx),
+        recorder: options.recorder,
         ..Channels::default()
     };
+    let newest = watch::Sender::new(target.clone());
+    let following = options
+        .updates
+        .map(|updates| follow(updates, &newest, &mut channels));
     let runtime = Arc::new(TokioRuntime::current());
     let resolver = network.resolver().clone();
     let engine = Engine::new(
@@ -170,8 +207,9 @@ pub async fn bootstrap(
         channels,
     );
     let ended = tokio::select! {
-        ended = engine.run() => ended.map_err(|error| ended_because(error, &target)),
-        error = watch_over(&network, &config, &target, &progress_rx, watched) => Err(error),
+        ended = engine.run() => ended.map_err(|error| ended_because(error, &newest.borrow())),
+        error = watch_over(&network, &config, newest.subscribe(), &progress_rx, watched) => Err(error),
+        () = followed(following) => unreachable!("it never ends"),
     };
     let (peers, totals) = (network.resolver().peers(), network.resolver().totals());
     network.stop().await;
@@ -187,6 +225,39 @@ pub async fn bootstrap(
     })
 }
 
+/// Hand later targets on to the engine, and tell it to finish when there will be no more.
+fn follow<'a>(
+    mut updates: mpsc::Receiver<Target>,
+    newest: &'a watch::Sender<Target>,
+    channels: &mut Channels,
+) -> impl Future<Output = ()> + use<'a> {
+    let (update_tx, update_rx) = mpsc::channel(UPDATES);
+    let (finish_tx, finish_rx) = mpsc::channel(1);
+    channels.update_rx = Some(update_rx);
+    channels.finish_rx = Some(finish_rx);
+    async move {
+        while let Some(update) = updates.recv().await {
+            if update.end() > newest.borrow().end() {
+                newest.send_replace(update.clone());
+            }
+            // Fails only when the engine has ended, and then this is dropped.
+            let _ = update_tx.send(update).await;
+        }
+        // A finish is heard before updates that are still queued (W6.2): so these have to be taken first.
+        let _ = update_tx.reserve_many(UPDATES).await;
+        let _ = finish_tx.send(()).await;
+        // An engine that has not been told to finish must not find that nobody can.
+        std::future::pending().await
+    }
+}
+
+async fn followed(following: Option<impl Future<Output = ()>>) {
+    match following {
+        Some(following) => following.await,
+        None => std::future::pending().await,
+    }
+}
+
 fn is_at(folder: &Folder, target: &Target) -> Result<bool, folder::Error> {
     let (mark, bounds) = folder.mark()?;
     let same_root = matches!(mark, Some(Mark::Complete { root, .. }) if root == *target.root());
@@ -197,22 +268,26 @@ fn is_at(folder: &Folder, target: &Target) -> Result<bool, folder::Error> {
 async fn watch_over(
     network: &Network,
     config: &Config,
-    target: &Target,
+    target: watch::Receiver<Target>,
     progress: &watch::Receiver<Progress>,
     watched: &watch::Sender<Watched>,
 ) -> Error {
-    let mut patience = Patience::new(Instant::now());
+    let began = Instant::now();
+    let mut patience = Patience::new(began);
+    let mut meter = Meter::default();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let (view, progress) = (network.view().borrow().clone(), progress.borrow().clone());
-        let why = network.resolver().why();
+        let target = target.borrow().clone();
+        let why = network.resolver().why().or_else(|| why(&progress.waiting));
+        let ops_per_s = meter.on_look(began.elapsed(), progress.fetched_ops);
         patience.on_look(Instant::now(), view.usable(), &progress);
         let suspect = view.suspect.as_ref();
         if let Some(suspect) = suspect.filter(|suspect| suspect.root == *target.root())
             && patience.is_suspect(!view.problems.is_empty())
         {
             return Error::Suspect {
-                target: target.clone().into(),
+                target: target.into(),
                 what: suspicion(suspect),
             };
         }
@@ -233,8 +308,17 @@ async fn watch_over(
         watched.send_replace(Watched {
             progress,
             peers: view.usable(),
+            ops_per_s,
             why,
         });
+    }
+}
+
+/// What the engine waits for, where that is not just the next answers.
+fn why(waiting: &Waiting) -> Option<String> {
+    match waiting {
+        Waiting::Nothing | Waiting::Answers { .. } | Waiting::Head { .. } => None,
+        waiting => Some(waiting.to_string()),
     }
 }
 
@@ -259,6 +343,10 @@ impl Patience {
 
     fn on_look(&mut self, now: Instant, peers: usize, progress: &Progress) {
         self.now = now;
+        if progress.waiting == Waiting::Finish {
+            // At the target nothing is wanted of anybody.
+            (self.peer_seen, self.moved) = (now, now);
+        }
         if peers > 0 {
             self.peer_seen = now;
         }
@@ -318,6 +406,7 @@ fn ended_because(error: SyncError<Local, Shutdown>, target: &Target) -> Error {
         SyncError::Ended(ended @ (Ended::RootMismatch { .. } | Ended::TooManyRefused { .. })) => {
             ended.to_string()
         }
+        SyncError::Ended(ended @ Ended::Fork { .. }) => return Error::Fork(ended.clone()),
         _ => return Error::Sync(error.into()),
     };
     Error::Suspect {

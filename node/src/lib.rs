@@ -7,6 +7,7 @@
 //!   network dialing         the swarm: listens, dials and redials, asks and answers through resolver-p2p
 //!   runtime source          time and cores for the engine; a database to be asked by others
 //!   writes rows             batches for a database, from JSON lines and from tables
+//!   recording               a sync as its events, in a file, to be replayed
 //!   script claims proofs    scripts of writes, and proofs, as JSON; proofs of single values that stand alone
 //!   bootstrap node          one sync from start to end; a node that serves
 //!   http                    what a node tells its operator
@@ -33,6 +34,7 @@ pub mod network;
 pub mod node;
 pub mod process;
 pub mod proofs;
+pub mod recording;
 pub mod rows;
 pub mod runtime;
 pub mod script;

@@ -1,7 +1,7 @@
 //! What the processes of a benchmark do, and what they say on standard output when they have done it.
 
 use super::usage::Usage;
-use crate::bootstrap::{self, bootstrap};
+use crate::bootstrap;
 use crate::folder::{self, Database, Folder};
 use cordee_protocol::Target;
 use cordee_protocol::db::{self, Operation};
@@ -57,7 +57,11 @@ pub struct RawDone {
 /// [`Error`].
 pub async fn sync(folder: &Folder, target: &Target, peers: &[Multiaddr]) -> Result<Answering, Error> {
     let unwatched = watch::Sender::new(bootstrap::Watched::default());
-    let outcome = bootstrap(folder, target.clone(), peers, &unwatched).await?;
+    let options = bootstrap::Options {
+        peers: peers.to_vec(),
+        ..bootstrap::Options::default()
+    };
+    let outcome = bootstrap::bootstrap(folder, target.clone(), options, &unwatched).await?;
     read_one(&outcome.database)?;
     Ok(Answering::new(&outcome.database, outcome.progress.fetched_ops))
 }

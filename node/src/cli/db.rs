@@ -1,4 +1,6 @@
-//! `cordee db`: logs and proofs as JSON, for comparing implementations.
+//! `cordee db`: logs and proofs as JSON, for comparing implementations; and records of syncs.
+
+mod replay;
 
 use super::apply::read;
 use super::{Exit, Failure, FolderArgs, output};
@@ -11,7 +13,7 @@ use cordee_protocol::db::Claim;
 use cordee_protocol::db::claim::Refusal;
 use serde::Serialize;
 
-/// Logs and proofs as JSON: replay a script, prove a part of a log, verify a proof
+/// Logs and proofs as JSON: replay a script, prove a part of a log, verify a proof; replay the record of a sync
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  cordee db script writes.json\n  cordee db prove -C alps --size 100 --start 90 --max-ops 10 \
@@ -27,6 +29,7 @@ enum DbCommand {
     Script(ScriptArgs),
     Prove(ProveArgs),
     Verify(VerifyArgs),
+    Replay(replay::Replay),
 }
 
 impl DbArgs {
@@ -35,6 +38,7 @@ impl DbArgs {
             DbCommand::Script(script) => script.execute(),
             DbCommand::Prove(prove) => prove.execute(),
             DbCommand::Verify(verify) => verify.execute(),
+            DbCommand::Replay(replay) => replay.execute(),
         }
     }
 }

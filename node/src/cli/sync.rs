@@ -1,15 +1,21 @@
 //! `cordee sync`: bring a folder's database to a target once.
 
+mod updates;
+
 use super::progress::{self, Unit};
 use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
-use crate::bootstrap::{Error, Outcome, Watched, bootstrap};
+use crate::bootstrap::{Error, Options, Outcome, Watched, bootstrap};
 use crate::folder::Folder;
+use crate::recording::FileRecorder;
 use clap::Args;
 use cordee_protocol::Target;
+use cordee_protocol::sync::progress::Progress;
+use cordee_protocol::sync::record::Recorder;
 use cordee_resolver_p2p::PeerReport;
 use indicatif::ProgressBar;
 use libp2p::Multiaddr;
 use serde::Serialize;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -41,6 +47,14 @@ pub(super) struct Sync {
     #[arg(long, value_name = "TIME")]
     no_peer_timeout: Option<String>,
 
+    /// Later targets to go on to, one a line; - is standard input. The sync ends at the newest once the input has ended
+    #[arg(long, value_name = "FILE|-")]
+    updates: Option<String>,
+
+    /// Write the events and decisions of this sync to a new file: `cordee db replay` shows them again
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -64,6 +78,7 @@ struct Report {
     batches: u64,
     refused_batches: u64,
     hedges: u64,
+    targets: u64,
     peers: Vec<PeerReport>,
 }
 
@@ -99,33 +114,42 @@ impl Sync {
 
     async fn run(&self, folder: &Folder) -> Result<(Report, String), Failure> {
         let watched = watch::Sender::new(Watched::default());
+        let recorder = self.record.as_deref().map(recorder).transpose()?;
+        let updates = self.updates.as_deref().map(updates::read).transpose()?;
+        let (updates, unread) = updates.unzip();
+        let options = Options {
+            peers: self.peers.clone(),
+            updates,
+            recorder,
+        };
         let bar = progress::bar(Some(0), Unit::Operations);
         let outcome = tokio::select! {
-            ended = bootstrap(folder, self.target.clone(), &self.peers, &watched) => Some(ended),
+            ended = bootstrap(folder, self.target.clone(), options, &watched) => Some(ended),
+            failure = updates::failed(unread) => return Err(failure),
             ended = interrupt::signal() => { ended?; None },
             () = interrupt::end_of_input(), if self.stop_with_stdin => None,
             () = show(watched.subscribe(), &bar) => None,
         };
         bar.finish_and_clear();
         let outcome = outcome.ok_or_else(|| {
-            let size = watched.borrow().progress.size;
+            let Progress { size, end, .. } = watched.borrow().progress;
+            let end = end.max(self.target.end());
             Failure::new(
                 Exit::Interrupted,
                 format!(
-                    "interrupted at {size} of {} operations; what is proven is kept, and running the same command again \
-                     continues",
-                    self.target.end()
+                    "interrupted at {size} of {end} operations; what is proven is kept, and running the same command \
+                     again continues"
                 ),
             )
         })??;
-        let report = Report::of(&self.target, &outcome);
+        let report = Report::of(&outcome);
         let text = report.text(outcome.already);
         Ok((report, text))
     }
 }
 
 impl Report {
-    fn of(target: &Target, outcome: &Outcome) -> Self {
+    fn of(outcome: &Outcome) -> Self {
         let Outcome {
             database,
             progress,
@@ -137,8 +161,8 @@ impl Report {
         Self {
             ok: true,
             root: database.root().to_string(),
-            start: target.start().get(),
-            end: target.end().get(),
+            start: progress.start.get(),
+            end: progress.end.get(),
             size: database.log().size().get(),
             seconds: took.as_secs_f64(),
             ops_fetched: progress.fetched_ops,
@@ -147,6 +171,7 @@ impl Report {
             batches: progress.batches,
             refused_batches: totals.refused,
             hedges: totals.hedges,
+            targets: progress.retargets + 1,
             peers: peers.clone(),
         }
     }
@@ -179,9 +204,19 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Folder(error) => error.into(),
-            Error::Suspect { .. } => Self::of(Exit::Refused, &error),
+            Error::Suspect { .. } | Error::Fork(_) => Self::of(Exit::Refused, &error),
             error => Self::of(Exit::Failed, &error),
         }
+    }
+}
+
+fn recorder(path: &Path) -> Result<Box<dyn Recorder>, Failure> {
+    match FileRecorder::create(path) {
+        Ok(recorder) => Ok(Box::new(recorder)),
+        Err(error) => Err(Failure::usage(format!(
+            "--record: cannot make {}: {error}; name a file that does not exist yet",
+            path.display()
+        ))),
     }
 }
 
@@ -189,7 +224,9 @@ impl From<Error> for Failure {
 async fn show(mut watched: watch::Receiver<Watched>, bar: &ProgressBar) {
     let mut begun = false;
     while watched.changed().await.is_ok() {
-        let Watched { progress, peers, why } = watched.borrow_and_update().clone();
+        let Watched {
+            progress, peers, why, ..
+        } = watched.borrow_and_update().clone();
         let held = progress.size.since(progress.start);
         bar.set_length(progress.end.since(progress.start));
         if !begun && held > 0 {

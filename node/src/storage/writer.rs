@@ -17,7 +17,7 @@ use super::{DiskJournal, Error as DiskError};
 use cordee_protocol::db::{Db, Kind};
 use cordee_protocol::sync::database::{self, Database, Held, Local};
 use cordee_protocol::sync::verify::{Pinned, Verified};
-use cordee_protocol::{Digest, Operations, Target};
+use cordee_protocol::{Digest, Location, Operations, Target};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ enum Order {
     Pin(Pinned),
     Retarget(Target, Reply<Held>),
     Restart(Reply<Held>),
-    Root(Reply<Digest>),
+    Root(Location, Reply<Digest>),
     Complete(Reply<Db<DiskJournal>>),
 }
 
@@ -166,8 +166,8 @@ impl Database for Writer {
         Ok(())
     }
 
-    async fn root(&mut self) -> Result<Digest, Error> {
-        self.ask(Order::Root).await
+    async fn root(&mut self, size: Location) -> Result<Digest, Error> {
+        self.ask(|reply| Order::Root(size, reply)).await
     }
 
     async fn complete(mut self) -> Result<Db<DiskJournal>, Error> {
@@ -247,8 +247,8 @@ fn carry_out(mut disk: Disk, order: Order) -> Result<Option<Disk>, Error> {
             disk.restart()?;
             let _ = reply.send(Ok(disk.held()));
         }
-        Order::Root(reply) => {
-            let root = disk.root()?;
+        Order::Root(size, reply) => {
+            let root = disk.root(size)?;
             let _ = reply.send(Ok(root));
         }
         Order::Complete(reply) => {

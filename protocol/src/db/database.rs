@@ -103,11 +103,9 @@ impl<J: Journal> Db<J> {
     /// A database from a log that ends in a commit, and the state that was replayed from it.
     pub fn from_parts(log: Log<J>, mut keys: Keys) -> Self {
         keys.index.settle();
-        if keys.floor > log.bounds().start {
-            // Of an honest log there is no such key. A publisher's floor that lies costs it the keys below, here as
-            // after opening the journal again.
-            keys.index.forget_below(keys.floor);
-        }
+        // Of an honest log there is no active key below the floor. A publisher's floor that lies costs it the keys below,
+        // here as after opening the journal again; and a sync whose target moved began to replay below its last start.
+        keys.prune(log.bounds().start);
         Self { log, keys }
     }
 

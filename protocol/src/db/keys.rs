@@ -18,6 +18,8 @@ pub struct Keys {
     pub(super) index: Index,
     /// Stays 0 for kinds without a floor.
     pub(super) floor: Location,
+    /// Where the replay began.
+    first: Option<Location>,
     /// The last operation replayed.
     last: Option<Replayed>,
 }
@@ -29,6 +31,7 @@ impl Keys {
             kind,
             index: Index::new(kind, 0),
             floor: Location::ZERO,
+            first: None,
             last: None,
         }
     }
@@ -43,12 +46,22 @@ impl Keys {
         self.kind.is_any().then_some(self.floor)
     }
 
+    /// Forget the keys whose operation lies below the floor or below `start`, where the log begins now.
+    pub(super) fn prune(&mut self, start: Location) {
+        let least = start.max(self.floor);
+        if self.first.is_some_and(|first| first < least) {
+            self.index.forget_below(least);
+            self.first = Some(least);
+        }
+    }
+
     /// Take the operation at `at` into account, which is where the last one ended.
     ///
     /// # Errors
     /// [`Malformed`] if it does not decode or cannot stand there; the state is unchanged.
     pub(super) fn replay_one(&mut self, at: Location, operation: &[u8]) -> Result<Replayed, Malformed> {
         let malformed = |source| Malformed { at, source };
+        self.first.get_or_insert(at);
         let replayed = match Operation::read(self.kind, operation).map_err(malformed)? {
             Operation::Delete(key) => {
                 self.index.defer(key, None);

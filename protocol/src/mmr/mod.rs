@@ -21,6 +21,7 @@
 //! 4. Verifying `a..b` computes every node at positions `pos(a)..pos(b)`; these are returned and stored, so that
 //!    nothing is hashed twice (shown in [`proof`]).
 
+pub mod edge;
 pub mod hash;
 pub mod multi;
 pub mod nodes;
@@ -31,6 +32,7 @@ pub mod reference;
 pub mod shape;
 pub mod tree;
 
+pub use edge::Edge;
 pub use multi::{MultiProof, prove_multi, verify_multi};
 pub use nodes::{MemoryNodes, Nodes};
 pub use position::{Location, Position};

@@ -1,11 +1,13 @@
 //! Locations and positions: the two ways to number a Merkle Mountain Range (FORMAT F1.1, F1.2).
 
 use crate::codec::{self, Decode, Encode, Reader, put_varint};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 
 /// The index of a leaf in insertion order, from 0; also a count of leaves. At most 2^62.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct Location(u64);
 
 /// The index of a node, leaf or inner, in the order in which nodes come into being, from 0; also a
@@ -54,6 +56,20 @@ impl Location {
     pub const fn position(self) -> Position {
         // At most 2 * 2^62 - 1.
         Position(2 * self.0 - self.0.count_ones() as u64)
+    }
+}
+
+impl From<Location> for u64 {
+    fn from(location: Location) -> Self {
+        location.0
+    }
+}
+
+impl TryFrom<u64> for Location {
+    type Error = &'static str;
+
+    fn try_from(n: u64) -> Result<Self, Self::Error> {
+        Self::new(n).ok_or("a location is at most 2^62")
     }
 }
 

@@ -6,11 +6,12 @@ use crate::db::{Malformed, Replayed, State};
 use crate::digest::Digest;
 use crate::log::{Journal, Log, Mark, Operations, authenticated};
 use crate::mmr::nodes::peaks_at;
-use crate::mmr::{Frontier, Location, hash};
+use crate::mmr::{Edge, Frontier, Location, hash};
+use serde::{Deserialize, Serialize};
 use std::future::Future;
 
 /// What the local side holds for a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The next location to fill; everything from the target's start up to it is held.
     pub size: Location,
@@ -19,6 +20,9 @@ pub struct Held {
     /// Whether the first append or pin will unmake a complete database. Before that the target's last operation has to
     /// pass [`Database::check_last`].
     pub guarded: bool,
+    /// If some of what is held came from an earlier run: the root over everything up to the size. The plan asks a peer
+    /// whether the target's log had it too (W23.1).
+    pub root: Option<Digest>,
 }
 
 /// Where a sync puts what it has proven. Calls come one at a time; after an error none does.
@@ -48,8 +52,9 @@ pub trait Database: Send + Sized {
     /// Give up everything held, and begin again at the target's start (W23.2).
     fn restart(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The root over everything from location 0 to the size. Needs the pinned nodes.
-    fn root(&mut self) -> impl Future<Output = Result<Digest, Self::Error>> + Send;
+    /// The root over everything from location 0 to `size`, which lies between the target's start and what is held. Needs
+    /// the pinned nodes.
+    fn root(&mut self, size: Location) -> impl Future<Output = Result<Digest, Self::Error>> + Send;
 
     /// All is held and the root is the target's: check that it ends like a database, mark it complete, make it durable
     /// (E71 to E73, W10, W18).
@@ -127,6 +132,13 @@ pub struct Local<J, S> {
     stale: bool,
     /// Bytes of operations appended since the last checkpoint.
     unsaved: usize,
+    /// The edge of what is held, built through every place where something else adjoins: the root is this one's, never that
+    /// of the stored peaks alone.
+    edge: Edge,
+    /// Whether some of what is held came from an earlier run.
+    reused: bool,
+    /// What could not be replayed behind that.
+    malformed: Option<Malformed>,
 }
 
 impl<J: Journal, S: State> Local<J, S> {
@@ -140,8 +152,10 @@ impl<J: Journal, S: State> Local<J, S> {
             size: target.start(),
             pinned: false,
             guarded: false,
+            root: None,
         };
         let mut local = Self {
+            edge: Edge::new(target.start(), None),
             journal,
             state,
             target,
@@ -149,6 +163,8 @@ impl<J: Journal, S: State> Local<J, S> {
             cut: false,
             stale: false,
             unsaved: 0,
+            reused: false,
+            malformed: None,
         };
         local.fit()?;
         Ok(local)
@@ -214,13 +230,18 @@ impl<J: Journal, S: State> Local<J, S> {
         self.cut()?;
         let range = batch.range();
         debug_assert_eq!(range.start, self.held.size, "batches are appended in order");
+        self.edge.join(&range, batch.nodes());
         self.journal.append(batch.operations(), batch.nodes())?;
         self.unsaved += batch.operations().bytes().len();
-        self.held.size = range.end;
-        self.state
-            .replay(range.start, batch.operations())
-            .map_err(Error::Malformed)?;
-        Ok(())
+        (self.held.size, self.held.root) = (range.end, None);
+        match self.state.replay(range.start, batch.operations()) {
+            // Behind something of another log a proven batch may seem to be none: the root will tell which it is.
+            Err(malformed) if self.reused => {
+                self.malformed.get_or_insert(malformed);
+                Ok(())
+            }
+            replayed => replayed.map_err(Error::Malformed),
+        }
     }
 
     /// Keep the pinned nodes at the target's start.
@@ -236,6 +257,8 @@ impl<J: Journal, S: State> Local<J, S> {
         self.cut()?;
         self.journal.pin(pinned.digests())?;
         self.held.pinned = true;
+        let (start, size) = (self.target.start(), self.held.size);
+        self.edge = Edge::through(&self.journal, start, size)?.ok_or(Error::MissingNodes(start))?;
         Ok(())
     }
 
@@ -244,13 +267,20 @@ impl<J: Journal, S: State> Local<J, S> {
     /// # Errors
     /// As [`Self::open`].
     pub fn retarget(&mut self, target: Target) -> Result<Held, Error<J::Error>> {
-        let begins_alike = target.start() == self.target.start();
+        let start = target.start();
+        let begins_alike = start == self.target.start();
         let under_way = matches!(self.journal.mark(), Some(Mark::Syncing(_)));
         self.target = target;
-        if !(self.cut && begins_alike && under_way) {
+        if self.cut && under_way && (begins_alike || start <= self.held.size) {
+            // What is held was proven and replayed in this run, and stays (W22.1); so are the peaks at the new start known,
+            // if those at the old one are (W22.3).
+            if !begins_alike {
+                self.journal.prune(start)?;
+                self.held.pinned = peaks_at(&self.journal, start)?.is_some();
+            }
+        } else {
             self.fit()?;
         }
-        // Else all that is held was proven and replayed in this run, and stays (W22).
         Ok(self.held())
     }
 
@@ -279,12 +309,15 @@ impl<J: Journal, S: State> Local<J, S> {
         Ok(())
     }
 
-    /// The root over everything up to the size: a fold of the peaks, whose digests are stored (W21.1).
+    /// The root over everything up to `size`: a fold of at most 62 peaks (W21.1). That over all that is held is of the peaks
+    /// built through every seam, so it is the target's only if all that is held is one log (W23).
     ///
     /// # Errors
-    /// [`Error::MissingNodes`] without pinned nodes; [`Error::Journal`].
-    pub fn root(&self) -> Result<Digest, Error<J::Error>> {
-        let size = self.held.size;
+    /// [`Error::MissingNodes`] without pinned nodes, or for a size that is not held; [`Error::Journal`].
+    pub fn root(&self, size: Location) -> Result<Digest, Error<J::Error>> {
+        if size == self.held.size {
+            return self.edge.root().ok_or(Error::MissingNodes(size));
+        }
         let peaks = peaks_at(&self.journal, size)?.ok_or(Error::MissingNodes(size))?;
         Ok(hash::root(size, &peaks))
     }
@@ -294,10 +327,13 @@ impl<J: Journal, S: State> Local<J, S> {
     /// # Errors
     /// All of [`Error`]. What was durable stays, and is still a sync under way.
     pub fn complete(mut self) -> Result<(Log<J>, S), Error<J::Error>> {
-        let (want, got) = (*self.target.root(), self.root()?);
         let size = self.held.size;
+        let (want, got) = (*self.target.root(), self.root(size)?);
         if want != got || size != self.target.end() {
             return Err(Error::Root { want, got });
+        }
+        if let Some(malformed) = self.malformed {
+            return Err(Error::Malformed(malformed));
         }
         let last = self.state.last().map_err(Error::Malformed)?;
         let floor = self.floor_of(last)?;
@@ -341,9 +377,12 @@ impl<J: Journal, S: State> Local<J, S> {
             size,
             pinned: range.start == Location::ZERO || edge.is_some(),
             guarded: complete && !self.is_complete(),
+            root: None,
         };
         self.cut = false;
         self.state = self.state.fresh(range.end.since(range.start));
+        self.edge = Edge::new(range.start, None);
+        (self.reused, self.malformed) = (false, None);
         let Some(mut edge) = edge else { return Ok(()) };
         let mut replayed = Ok(());
         while edge.size() < size {
@@ -355,6 +394,9 @@ impl<J: Journal, S: State> Local<J, S> {
             edge.append(&operations).ok_or(Error::MissingNodes(from))?;
         }
         if peaks_at(&self.journal, size)?.as_deref() == Some(edge.peaks()) {
+            self.edge = Edge::new(size, Some(edge.peaks()));
+            self.reused = size > range.start;
+            self.held.root = self.edge.root().filter(|_| self.reused);
             return replayed.map_err(Error::Malformed);
         }
         // The files have changed since they were written: what they hold is proven by nothing.
@@ -427,8 +469,8 @@ impl<J: Journal, S: State> Database for Local<J, S> {
         Self::restart(self)
     }
 
-    async fn root(&mut self) -> Result<Digest, Self::Error> {
-        Self::root(self)
+    async fn root(&mut self, size: Location) -> Result<Digest, Self::Error> {
+        Self::root(self, size)
     }
 
     async fn complete(self) -> Result<Self::Output, Self::Error> {

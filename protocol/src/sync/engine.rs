@@ -2,23 +2,26 @@
 
 use super::database::Database;
 use super::error::{Ended, Error};
-use super::plan::{Command, Config, Plan};
+use super::plan::{Command, Config, Event, Plan};
+use super::progress::{Progress, Waiting};
+use super::record::{self, Begin, Line, Recorder, Step};
 use super::requests::{Id, Tracked};
 use super::resolver::Resolver;
 use super::runtime::{Runtime, offload};
 use super::target::Target;
 use super::verify::{Fault, Pinned, Verified, verify};
-use crate::digest::Digest;
 use crate::mmr::{Elements, Location};
 use futures::future::{BoxFuture, FutureExt};
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::{mpsc, watch};
 
 /// The ways between a caller and a running sync; each may be left out (ENGINE E3).
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Channels {
     /// Later targets to go on to.
     pub update_rx: Option<mpsc::Receiver<Target>>,
@@ -28,33 +31,20 @@ pub struct Channels {
     pub reached_tx: Option<mpsc::Sender<Target>>,
     /// How far the sync is.
     pub progress: Option<watch::Sender<Progress>>,
+    /// Told each event and what was decided.
+    pub recorder: Option<Box<dyn Recorder>>,
 }
 
-/// How far a sync is (W28).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// The first operation to hold.
-    pub start: Location,
-    /// Appended up to here.
-    pub size: Location,
-    /// The target's size.
-    pub end: Location,
-    /// Operations that an earlier run had left.
-    pub reused: u64,
-    /// Operations that have verified in this run.
-    pub fetched_ops: u64,
-    /// Their encoded bytes.
-    pub fetched_bytes: u64,
-    /// Answers that verified.
-    pub batches: u64,
-    /// Answers that were refused.
-    pub refused: u64,
-    /// Requests open.
-    pub in_flight: usize,
-    /// Bytes that have verified and wait for the operations before them.
-    pub buffered_bytes: u64,
-    /// Whether the target is reached: all is held, and its root compared.
-    pub reached: bool,
+impl fmt::Debug for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channels")
+            .field("update_rx", &self.update_rx)
+            .field("finish_rx", &self.finish_rx)
+            .field("reached_tx", &self.reached_tx)
+            .field("progress", &self.progress)
+            .field("recorder", &self.recorder.is_some())
+            .finish()
+    }
 }
 
 /// A sync of database `D` from resolver `R`.
@@ -69,7 +59,8 @@ pub struct Engine<D: Database, R: Resolver> {
     asked: BTreeMap<Id, BoxFuture<'static, Answer<R::Error>>>,
     /// Verified answers that the plan has not disposed of yet. Bounded by the plan's `max_buffered_bytes`.
     answers: BTreeMap<Id, (Option<Verified>, Option<Pinned>)>,
-    progress: Progress,
+    /// The failure that the plan may give up over.
+    failure: Option<R::Error>,
 }
 
 /// What came of one request.
@@ -82,11 +73,8 @@ enum Answer<E> {
 
 /// What ended a wait.
 enum Happened<E> {
-    Finish,
-    FinishClosed,
-    Updates(Vec<Target>),
+    Told(Event),
     Answer(Id, Answer<E>),
-    Timeout,
 }
 
 type EngineError<D, R> = Error<<D as Database>::Error, <R as Resolver>::Error>;
@@ -99,10 +87,19 @@ impl<D: Database, R: Resolver> Engine<D, R> {
         database: D,
         resolver: R,
         runtime: Arc<dyn Runtime>,
-        channels: Channels,
+        mut channels: Channels,
     ) -> Self {
-        let plan = Plan::new(config, target, database.held(), channels.finish_rx.is_some());
-        let progress = Progress::default();
+        let begin = Begin {
+            version: record::VERSION,
+            config,
+            target,
+            held: database.held(),
+            waits_for_finish: channels.finish_rx.is_some(),
+        };
+        let plan = begin.plan();
+        if let Some(recorder) = &mut channels.recorder {
+            recorder.on_line(Line::Begin(begin));
+        }
         let mut engine = Self {
             plan,
             database,
@@ -112,9 +109,9 @@ impl<D: Database, R: Resolver> Engine<D, R> {
             commands: VecDeque::new(),
             asked: BTreeMap::new(),
             answers: BTreeMap::new(),
-            progress,
+            failure: None,
         };
-        engine.publish();
+        engine.publish(None);
         engine
     }
 
@@ -125,8 +122,7 @@ impl<D: Database, R: Resolver> Engine<D, R> {
     /// # Errors
     /// [`Error`]; never for what a peer did, unless there is no other.
     pub async fn run(mut self) -> Result<D::Output, EngineError<D, R>> {
-        let first = self.plan.on_start(self.runtime.now());
-        self.commands.extend(first);
+        self.tell(Event::Start);
         loop {
             while let Some(command) = self.commands.pop_front() {
                 if command == Command::Complete {
@@ -134,41 +130,57 @@ impl<D: Database, R: Resolver> Engine<D, R> {
                 }
                 self.carry_out(command).await?;
             }
-            self.publish();
-            let happened = self.wait().await;
-            let follows = self.decide(happened)?;
-            self.commands.extend(follows);
+            self.publish(None);
+            match self.wait().await {
+                Happened::Told(event) => self.tell(event),
+                Happened::Answer(id, answer) => {
+                    let event = self.event_of(id, answer)?;
+                    self.tell(event);
+                }
+            }
         }
     }
 
-    /// Tell the plan what happened.
-    fn decide(&mut self, happened: Happened<R::Error>) -> Result<Vec<Command>, EngineError<D, R>> {
+    /// Tell the plan what happened, and queue what follows.
+    fn tell(&mut self, event: Event) {
         let now = self.runtime.now();
-        Ok(match happened {
-            Happened::Finish => self.plan.on_finish(),
-            Happened::FinishClosed => self.plan.on_finish_closed(),
-            Happened::Updates(updates) => self.plan.on_updates(updates),
-            Happened::Timeout => self.plan.on_timeout(now),
-            Happened::Answer(id, Answer::Verified(batch, pinned)) => {
+        let recorded = self.channels.recorder.is_some().then(|| event.clone());
+        let commands = self.plan.on_event(now, event);
+        if let (Some(recorder), Some(event)) = (&mut self.channels.recorder, recorded) {
+            recorder.on_line(Line::Step(Step {
+                at_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+                event,
+                commands: commands.clone(),
+            }));
+        }
+        self.commands.extend(commands);
+    }
+
+    /// What an answer is to the plan; its content stays here.
+    fn event_of(&mut self, id: Id, answer: Answer<R::Error>) -> Result<Event, EngineError<D, R>> {
+        Ok(match answer {
+            Answer::Verified(batch, pinned) => {
                 let range = batch.range();
-                let operations = range.end.since(range.start);
-                let bytes = batch.operations().bytes().len() as u64;
-                self.progress.batches += 1;
-                self.progress.fetched_ops += operations;
-                self.progress.fetched_bytes += bytes;
+                let event = Event::Verified {
+                    id,
+                    operations: range.end.since(range.start),
+                    bytes: batch.operations().bytes().len() as u64,
+                    root_at_start: pinned.as_ref().map(Pinned::root),
+                };
                 self.answers.insert(id, (Some(batch), pinned));
-                self.plan.on_verified(now, id, operations, bytes)
+                event
             }
-            Happened::Answer(id, Answer::Refused { fault, heard }) => {
-                self.progress.refused += 1;
+            Answer::Refused { fault, heard } => {
                 tracing::debug!(?id, %fault, "refused an answer");
-                self.plan.on_refused(now, id, fault, heard)
+                let reason = fault.to_string();
+                Event::Refused { id, reason, heard }
             }
-            Happened::Answer(id, Answer::Failed(error)) if R::is_retryable(&error) => {
-                self.plan.on_failed(now, id).ok_or(Error::Resolver(error))?
+            Answer::Failed(error) if R::is_retryable(&error) => {
+                self.failure = Some(error);
+                Event::Failed { id }
             }
-            Happened::Answer(_, Answer::Failed(error)) => return Err(Error::Resolver(error)),
-            Happened::Answer(_, Answer::Shutdown) => return Err(Ended::Shutdown.into()),
+            Answer::Failed(error) => return Err(Error::Resolver(error)),
+            Answer::Shutdown => return Err(Ended::Shutdown.into()),
         })
     }
 
@@ -180,12 +192,7 @@ impl<D: Database, R: Resolver> Engine<D, R> {
             }
             Command::Cancel(id) => drop(self.asked.remove(&id)),
             Command::Forget(id) => drop(self.answers.remove(&id)),
-            Command::Append(id, from) => {
-                let batch = self.answers.remove(&id).and_then(|(batch, _)| batch?.from(from));
-                if let Some(batch) = batch {
-                    self.database.append(batch).await.map_err(Error::Database)?;
-                }
-            }
+            Command::Append(id, from) => self.append(id, from).await?,
             Command::Pin(id) => {
                 let pinned = self.answers.get_mut(&id).and_then(|(_, pinned)| pinned.take());
                 if let Some(pinned) = pinned {
@@ -197,45 +204,68 @@ impl<D: Database, R: Resolver> Engine<D, R> {
                 if let Some(last) = batch.map(|batch| batch.operations().skip(batch.operations().len() - 1)) {
                     self.database.check_last(last).await.map_err(Error::Database)?;
                 }
-                let follows = self.plan.on_last_checked(self.runtime.now());
-                self.commands.extend(follows);
+                self.tell(Event::LastChecked);
             }
             Command::Retarget(target) => {
                 let held = self.database.retarget(target).await.map_err(Error::Database)?;
-                let follows = self.plan.on_retargeted(self.runtime.now(), held);
-                self.commands.extend(follows);
+                self.tell(Event::Retargeted(held));
             }
-            Command::CheckRoot => {
-                let root: Digest = self.database.root().await.map_err(Error::Database)?;
-                let follows = self.plan.on_root(root);
-                self.commands.extend(follows);
+            Command::CheckRoot(sizes) => {
+                let root = self.root(self.plan.progress().size).await?;
+                let mut earlier = Vec::with_capacity(sizes.len());
+                for size in sizes {
+                    earlier.push(self.root(size).await?);
+                }
+                self.tell(Event::Root { root, earlier });
             }
             Command::Restart => {
-                tracing::warn!("what was held locally belongs to another log; fetching all of it again");
+                tracing::warn!("what was held locally belongs to another log; fetching it again");
                 self.database.restart().await.map_err(Error::Database)?;
-                let follows = self.plan.on_restarted(self.runtime.now(), self.database.held());
-                self.commands.extend(follows);
+                self.tell(Event::Restarted(self.database.held()));
             }
             Command::Discard => self.database.restart().await.map_err(Error::Database)?,
-            Command::Notify(target) => {
-                self.progress.reached = true;
-                self.publish();
-                if let Some(reached) = &self.channels.reached_tx
-                    && reached.send(target).await.is_err()
-                {
-                    // E69: the observer has gone.
-                    self.channels.reached_tx = None;
-                }
-            }
+            Command::Notify(target) => self.notify(target).await,
             Command::Settle => {
                 let queued = self.channels.update_rx.as_mut().map(queued).unwrap_or_default();
-                let follows = self.plan.on_settled(queued);
-                self.commands.extend(follows);
+                self.tell(Event::Settled(queued));
+            }
+            Command::GiveUp => {
+                let failure = self.failure.take();
+                return Err(failure.map_or(Ended::SyncStalled.into(), Error::Resolver));
             }
             Command::Fail(ended) => return Err(ended.into()),
             Command::Complete => unreachable!("the loop takes this one, as it consumes the database"),
         }
         Ok(())
+    }
+
+    async fn append(&mut self, id: Id, from: Location) -> Result<(), EngineError<D, R>> {
+        let batch = self.answers.remove(&id).and_then(|(batch, _)| batch?.from(from));
+        let Some(batch) = batch else { return Ok(()) };
+        let mut appended = pin!(self.database.append(batch));
+        let at_once = poll_fn(|cx| Poll::Ready(appended.as_mut().poll(cx))).await;
+        let done = match at_once {
+            Poll::Ready(done) => done,
+            Poll::Pending => {
+                publish(&self.channels, &self.plan, Some(Waiting::Disk));
+                appended.await
+            }
+        };
+        done.map_err(Error::Database)
+    }
+
+    async fn root(&mut self, size: Location) -> Result<crate::Digest, EngineError<D, R>> {
+        self.database.root(size).await.map_err(Error::Database)
+    }
+
+    /// E67 to E70: the observer is waited for; one that has gone is no error.
+    async fn notify(&mut self, target: Target) {
+        self.publish(self.channels.reached_tx.is_some().then_some(Waiting::Observer));
+        if let Some(reached) = &self.channels.reached_tx
+            && reached.send(target).await.is_err()
+        {
+            self.channels.reached_tx = None;
+        }
     }
 
     /// Wait for the first of finish, update, answer, timeout: in this order when several are there (E38).
@@ -251,25 +281,24 @@ impl<D: Database, R: Resolver> Engine<D, R> {
             {
                 // E63: once heard, or gone, it is not listened to any more.
                 self.channels.finish_rx = None;
-                return Poll::Ready(if signal.is_some() {
-                    Happened::Finish
-                } else {
-                    Happened::FinishClosed
-                });
+                return Poll::Ready(Happened::Told(match signal {
+                    Some(()) => Event::Finish,
+                    None => Event::FinishClosed,
+                }));
             }
             if let Some(update_rx) = &mut self.channels.update_rx {
                 match update_rx.poll_recv(cx) {
                     Poll::Ready(Some(first)) => {
                         let mut updates = vec![first];
                         updates.extend(queued(update_rx));
-                        return Poll::Ready(Happened::Updates(updates));
+                        return Poll::Ready(Happened::Told(Event::Updates(updates)));
                     }
                     // E57
                     Poll::Ready(None) => self.channels.update_rx = None,
                     Poll::Pending => {}
                 }
             }
-            // At most `max_outstanding_requests` and the boundary, so looking at each is cheap.
+            // At most the plan's bound on requests, so looking at each is cheap.
             let ready = self
                 .asked
                 .iter_mut()
@@ -281,25 +310,24 @@ impl<D: Database, R: Resolver> Engine<D, R> {
                 self.asked.remove(&id);
                 return Poll::Ready(Happened::Answer(id, answer));
             }
-            sleep.poll_unpin(cx).map(|()| Happened::Timeout)
+            sleep.poll_unpin(cx).map(|()| Happened::Told(Event::Tick))
         })
         .await
     }
 
-    fn publish(&mut self) {
-        let target = self.plan.target();
-        self.progress.start = target.start();
-        self.progress.end = target.end();
-        self.progress.size = self.plan.size();
-        self.progress.reused = self.plan.reused();
-        self.progress.in_flight = self.plan.in_flight();
-        self.progress.buffered_bytes = self.plan.buffered_bytes();
-        if self.progress.size < self.progress.end {
-            self.progress.reached = false;
+    /// Show how far the sync is. `waiting`: what it waits for, where the plan does not know.
+    fn publish(&mut self, waiting: Option<Waiting>) {
+        publish(&self.channels, &self.plan, waiting);
+    }
+}
+
+fn publish(channels: &Channels, plan: &Plan, waiting: Option<Waiting>) {
+    if let Some(shown) = &channels.progress {
+        let mut progress = plan.progress();
+        if let Some(waiting) = waiting {
+            progress.waiting = waiting;
         }
-        if let Some(progress) = &self.channels.progress {
-            progress.send_replace(self.progress.clone());
-        }
+        shown.send_replace(progress);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Why a sync ended without a database. Never a single peer's fault (ENGINE 11, E90).
 
 use super::target::Target;
-use super::verify::Fault;
 use crate::digest::Digest;
 use crate::mmr::Location;
+use serde::{Serialize, Serializer};
 
 /// Why a sync ended, from the engine itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,20 +42,41 @@ pub enum Ended {
     /// The finish channel closed before it said finish (E96).
     #[error("the finish channel closed without a signal")]
     FinishChannelClosed,
+    /// An earlier target is no state of the log of a later one: somebody has signed two histories (W23). What is held was
+    /// proven under one of them.
+    #[error(
+        "the log has forked: {earlier} was the target, and the log of the later target {later} had root {got} at size {size}",
+        size = earlier.end()
+    )]
+    Fork {
+        /// The earlier target.
+        earlier: Box<Target>,
+        /// The later one, which the other history is proven under.
+        later: Box<Target>,
+        /// The root that the log of the later one had at the size of the earlier one.
+        got: Digest,
+    },
     /// The only source, which takes no verdicts, gave a bad answer (W11.1).
     #[error("the source gave a bad answer and cannot be told so: {0}")]
-    InvalidResponse(Fault),
+    InvalidResponse(String),
     /// Too many refused answers in a row (W11.2).
     #[error("{count} answers in a row were refused, the last because: {last}")]
     TooManyRefused {
         /// How many.
         count: u32,
-        /// What was wrong with the last.
-        last: Fault,
+        /// What was wrong with the last, in words.
+        last: String,
     },
     /// The runtime has been shut down.
     #[error("the runtime was shut down")]
     Shutdown,
+}
+
+/// In records of a run, its sentence.
+impl Serialize for Ended {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// Why a sync ended: the database, the resolver, or the engine (E90).

@@ -15,7 +15,7 @@
 //!                                          +--> success_tx: true or false, to whoever answered
 //! ```
 //! [`plan`] decides and does no I/O. [`engine`] awaits and decides nothing. [`verify`] runs wherever [`runtime::Runtime`]
-//! puts it.
+//! puts it. [`progress`] is what anybody may watch, [`record`] a run as its events, to be replayed against a plan.
 //!
 //! # Always
 //! 1. The database grows only at its end, and only by [`verify::Verified`] operations: nothing else can be appended.
@@ -32,6 +32,8 @@ pub mod engine;
 pub mod error;
 pub mod gaps;
 pub mod plan;
+pub mod progress;
+pub mod record;
 pub mod requests;
 pub mod resolver;
 pub mod runtime;

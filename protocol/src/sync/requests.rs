@@ -3,33 +3,41 @@
 use crate::digest::Digest;
 use crate::mmr::Location;
 use crate::wire::{Kind, Request};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
 /// A request's number. They rise by one and are never used again (E20).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Id(u64);
 
 /// A request that has not been answered, with what its answer will be held against.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tracked {
     /// Start, size, most operations and kind, as asked (W1.1).
     pub request: Request,
     /// The root over `request.size()` operations.
     pub root: Digest,
+    /// When it was asked.
+    pub asked_at: Duration,
     /// When it has taken too long (W13.1).
     pub deadline: Option<Duration>,
     /// The locations that it keeps from being asked for again (W3.1); none if others do already.
     pub covers: Range<Location>,
+    /// Bytes of operations that its answer will have, about.
+    pub expected_bytes: u64,
 }
 
-/// All tracked requests, by number and by start.
+/// All tracked requests, by number and by start. Each call costs `O(log requests)` for each one it is about (W20.1).
 #[derive(Clone, Debug, Default)]
 pub struct Requests {
     next: u64,
     by_id: BTreeMap<Id, Tracked>,
-    by_start: BTreeMap<(Location, Kind), Id>,
+    by_start: BTreeMap<(Kind, Location), Id>,
+    /// By the first location covered, those that cover any.
+    by_cover: BTreeMap<Location, Id>,
+    expected_bytes: u64,
 }
 
 impl Requests {
@@ -38,8 +46,13 @@ impl Requests {
     pub fn add(&mut self, tracked: Tracked) -> (Id, Option<(Id, Tracked)>) {
         let id = Id(self.next);
         self.next += 1;
-        let old = self.by_start.insert(place(&tracked), id);
-        let superseded = old.and_then(|old| Some((old, self.by_id.remove(&old)?)));
+        let superseded = self.at(tracked.request.start(), tracked.request.kind());
+        let superseded = superseded.and_then(|old| Some((old, self.remove(old)?)));
+        self.by_start.insert(place(&tracked), id);
+        if !tracked.covers.is_empty() {
+            self.by_cover.insert(tracked.covers.start, id);
+        }
+        self.expected_bytes = self.expected_bytes.saturating_add(tracked.expected_bytes);
         self.by_id.insert(id, tracked);
         (id, superseded)
     }
@@ -48,6 +61,10 @@ impl Requests {
     pub fn remove(&mut self, id: Id) -> Option<Tracked> {
         let tracked = self.by_id.remove(&id)?;
         self.by_start.remove(&place(&tracked));
+        if self.by_cover.get(&tracked.covers.start) == Some(&id) {
+            self.by_cover.remove(&tracked.covers.start);
+        }
+        self.expected_bytes = self.expected_bytes.saturating_sub(tracked.expected_bytes);
         Some(tracked)
     }
 
@@ -61,6 +78,18 @@ impl Requests {
         gone.into_iter()
             .filter_map(|id| Some((id, self.remove(id)?)))
             .collect()
+    }
+
+    /// Stop tracking one that has taken too long. Older ones have earlier deadlines, as all get the same time.
+    pub fn take_late(&mut self, now: Duration) -> Option<(Id, Tracked)> {
+        let (&id, oldest) = self.by_id.first_key_value()?;
+        let late = oldest.deadline.is_some_and(|deadline| deadline <= now);
+        late.then(|| self.remove(id))?.map(|tracked| (id, tracked))
+    }
+
+    /// The next deadline.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.by_id.first_key_value()?.1.deadline
     }
 
     /// How many are tracked.
@@ -78,14 +107,41 @@ impl Requests {
         self.by_id.contains_key(&id)
     }
 
+    /// The one of this kind that starts there.
+    pub fn at(&self, start: Location, kind: Kind) -> Option<Id> {
+        self.by_start.get(&(kind, start)).copied()
+    }
+
+    /// How many ask for pinned nodes.
+    pub fn boundaries(&self) -> usize {
+        self.by_start.range((Kind::Boundary, Location::ZERO)..).count()
+    }
+
+    /// The one that keeps `location` from being asked for again.
+    pub fn covering(&self, location: Location) -> Option<&Tracked> {
+        let (_, id) = self.by_cover.range(..=location).next_back()?;
+        let tracked = self.by_id.get(id)?;
+        tracked.covers.contains(&location).then_some(tracked)
+    }
+
+    /// One of those tracked.
+    pub fn get(&self, id: Id) -> Option<&Tracked> {
+        self.by_id.get(&id)
+    }
+
+    /// Bytes of operations that all answers together will have, about.
+    pub fn expected_bytes(&self) -> u64 {
+        self.expected_bytes
+    }
+
     /// The tracked requests, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &Tracked)> {
         self.by_id.iter().map(|(&id, tracked)| (id, tracked))
     }
 }
 
-fn place(tracked: &Tracked) -> (Location, Kind) {
-    (tracked.request.start(), tracked.request.kind())
+fn place(tracked: &Tracked) -> (Kind, Location) {
+    (tracked.request.kind(), tracked.request.start())
 }
 
 #[cfg(test)]
@@ -102,7 +158,9 @@ mod tests {
             covers: request.range(),
             request,
             root: Digest::default(),
-            deadline: None,
+            asked_at: Duration::ZERO,
+            deadline: Some(Duration::from_secs(start)),
+            expected_bytes: start,
         }
     }
 
@@ -133,6 +191,37 @@ mod tests {
         assert_eq!(requests.remove(first), None);
         assert!(!requests.contains(first) && requests.contains(second));
         assert_eq!((requests.len(), starts(&requests)), (1, vec![20]));
+    }
+
+    #[test]
+    fn bytes_deadlines_and_cover_are_those_of_what_is_tracked() {
+        // W13.1, W14.1, W20.1
+        let mut requests = Requests::default();
+        let ids = [10, 20, 30].map(|start| requests.add(tracked(start)).0);
+        assert_eq!(requests.expected_bytes(), 60);
+        assert_eq!(
+            requests.covering(at(25)).map(|found| found.request.start()),
+            Some(at(20))
+        );
+        assert_eq!(
+            (requests.covering(at(9)), requests.covering(at(40))),
+            (None, None)
+        );
+        let second = Duration::from_secs;
+        assert_eq!(requests.take_late(second(9)), None);
+        assert_eq!(requests.take_late(second(25)).map(|(id, _)| id), Some(ids[0]));
+        assert_eq!(requests.deadline(), Some(second(20)));
+        requests.remove(ids[1]);
+        assert_eq!(requests.covering(at(25)), None);
+        assert_eq!(
+            (requests.expected_bytes(), requests.deadline()),
+            (30, Some(second(30)))
+        );
+        assert_eq!(requests.at(at(30), Kind::Operations), Some(ids[2]));
+        assert_eq!(
+            (requests.at(at(30), Kind::Boundary), requests.boundaries()),
+            (None, 0)
+        );
     }
 
     #[test]

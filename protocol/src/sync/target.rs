@@ -3,6 +3,7 @@
 use crate::codec::{self, Decode, Encode, Reader};
 use crate::digest::Digest;
 use crate::mmr::Location;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -10,7 +11,8 @@ use std::str::FromStr;
 /// A root and the run of locations to hold under it. The caller vouches for it (E1); nothing in this crate does.
 ///
 /// Written `ROOT@START..END`: 64 hex digits and two decimal numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Target {
     root: Digest,
     start: Location,
@@ -88,6 +90,20 @@ pub enum ParseError {
     /// The range is empty.
     #[error("a target's range START..END must hold at least one operation")]
     Empty,
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        target.to_string()
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        text.parse()
+    }
 }
 
 impl FromStr for Target {

@@ -3,7 +3,7 @@
 use crate::digest::Digest;
 use crate::log::Operations;
 use crate::mmr::position::nodes_between;
-use crate::mmr::{Elements, Invalid, Location, proof};
+use crate::mmr::{Elements, Invalid, Location, hash, proof};
 use crate::wire::{Request, Response};
 use std::ops::Range;
 
@@ -67,6 +67,11 @@ impl Pinned {
     /// The peaks at that location, in peak order.
     pub fn digests(&self) -> &[Digest] {
         &self.digests
+    }
+
+    /// The root that the proven log had when it was `at` long. At most 62 hashes.
+    pub fn root(&self) -> Digest {
+        hash::root(self.at, &self.digests)
     }
 }
 

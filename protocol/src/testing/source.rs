@@ -3,6 +3,7 @@
 use crate::db::{self, Batch, Db, Family};
 use crate::digest::Digest;
 use crate::log::{Journal, MemoryJournal, Operations};
+use crate::mmr::Location;
 use crate::sync::serve::{self, Budget};
 use crate::sync::{FetchResult, Resolver};
 use crate::wire::{Kind, Request, Response};
@@ -88,10 +89,14 @@ type Asked = Vec<(Request, Act, Option<oneshot::Receiver<bool>>)>;
 #[derive(Clone)]
 pub struct Scripted {
     journal: Arc<MemoryJournal>,
+    /// Above this size, another log answers.
+    fork: Option<(Location, Arc<MemoryJournal>)>,
     script: Arc<Script>,
     /// Whether somebody listens to the verdicts.
     pub takes_verdicts: bool,
     log: Arc<Mutex<Asked>>,
+    /// Cloned by every call under way.
+    held: Arc<()>,
 }
 
 /// Why a [`Scripted`] resolver failed.
@@ -108,15 +113,28 @@ impl Scripted {
         let log = Arc::default();
         Self {
             journal: Arc::new(journal),
+            fork: None,
             script: Arc::new(script),
             takes_verdicts: true,
             log,
+            held: Arc::default(),
         }
     }
 
     /// Always answer truly.
     pub fn honest(journal: MemoryJournal) -> Self {
         Self::new(journal, |_, _| Act::Honest)
+    }
+
+    /// Answer for sizes above `size` from `journal`, whose log may be another.
+    pub fn then(mut self, size: Location, journal: MemoryJournal) -> Self {
+        self.fork = Some((size, Arc::new(journal)));
+        self
+    }
+
+    /// How many requests are neither answered nor withdrawn.
+    pub fn open(&self) -> usize {
+        Arc::strong_count(&self.held) - 1
     }
 
     /// The requests so far, in order, with what was done.
@@ -143,7 +161,7 @@ impl Scripted {
             }
             Act::Long => Request::operations(request.size(), request.start(), request.max_ops() + 1)?,
             Act::OtherSize => {
-                let size = crate::mmr::Location::new(request.size().get().checked_sub(1)?)?;
+                let size = Location::new(request.size().get().checked_sub(1)?)?;
                 match request.kind() {
                     Kind::Operations => Request::operations(size, request.start(), request.max_ops())?,
                     Kind::Boundary => Request::boundary(size, request.start())?,
@@ -151,7 +169,11 @@ impl Scripted {
             }
             _ => *request,
         };
-        let mut response = serve::answer(&*self.journal, &asked, Budget::default()).ok()?;
+        let journal = match &self.fork {
+            Some((size, other)) if asked.size() > *size => other,
+            _ => &self.journal,
+        };
+        let mut response = serve::answer(&**journal, &asked, Budget::default()).ok()?;
         match act {
             Act::Flip => {
                 let mut operations: Vec<_> = response.operations.iter().map(<[u8]>::to_vec).collect();
@@ -178,7 +200,10 @@ impl Resolver for Scripted {
             act
         });
         match act {
-            Act::Silence => std::future::pending().await,
+            Act::Silence => {
+                let _held = Arc::clone(&self.held);
+                std::future::pending().await
+            }
             Act::Fail => Err(Failure(true)),
             Act::Die => Err(Failure(false)),
             // A journal that does not hold the range has nothing to say.

@@ -3,10 +3,11 @@
 use super::limits::MAX_OPERATIONS;
 use crate::codec::{self, Decode, Encode, Reader, put_varint};
 use crate::mmr::Location;
+use serde::Serialize;
 use std::ops::Range;
 
 /// What a request wants besides the operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Kind {
     /// Nothing.
     Operations,
@@ -18,7 +19,7 @@ pub enum Kind {
 ///
 /// Whoever holds one knows: `start < size`, `1 <= max_ops <= MAX_OPERATIONS`, `start + max_ops <= size` (ENGINE W29.1).
 /// Requests that differ in any field are different (W29.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Request {
     size: Location,
     start: Location,

@@ -1,12 +1,14 @@
 //! How a sync asks: the settings, with units, effects and reasons.
 
+use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 /// How a sync asks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
-    /// Requests open at once, over all peers (E2, W16). 4 for each of 6 peers keep a loopback or a 50 ms link busy.
+    /// Requests open at once, over all peers (E2, W16). 4 for each of 6 peers keep a loopback or a 50 ms link busy. Up to
+    /// `max_retained_roots` + 1 requests for one operation come on top, which tie targets together (W23).
     pub max_outstanding_requests: NonZeroUsize,
     /// The most operations in one request (E2).
     pub fetch_batch_size: NonZeroU64,

@@ -1,6 +1,6 @@
 //! What to ask for next, and how much of it (ENGINE 4, W3, W14, W16).
 
-use super::{Command, Plan, Stage};
+use super::{Command, Plan};
 use crate::mmr::Location;
 use crate::sync::error::Ended;
 use crate::sync::requests::Tracked;
@@ -9,43 +9,20 @@ use crate::wire::{Kind, Request};
 use std::time::Duration;
 
 impl Plan {
-    /// Ask for the boundary and for gaps, as far as the bounds allow (E31 to E37).
+    /// Ask for anchors and for gaps, as far as the bounds allow (E31 to E37).
     pub(super) fn schedule(&mut self, now: Duration, out: &mut Vec<Command>) {
-        if now < self.not_before {
+        if now < self.setbacks.not_before {
             return;
         }
-        self.not_before = Duration::ZERO;
-        let (size, end) = (self.held.size, self.target.end());
-        let start = self.target.start();
+        self.setbacks.not_before = Duration::ZERO;
         if self.held.guarded {
-            self.ask_last(now, out);
-            return;
+            return self.ask_last(now, out);
         }
-        if !self.held.pinned && !self.boundary_is_asked() {
-            let request = Request::boundary(end, start);
-            request
-                .into_iter()
-                .for_each(|request| self.ask(now, request, out));
-        }
-        while let Some(gap) = self.coverage.first_gap(size..end) {
-            // A boundary that was refused must not take the place of other requests (W3.3).
-            let aside = usize::from(self.boundary_refused && self.boundary_is_asked());
-            if self.requests.len() - aside >= self.config.max_outstanding_requests.get() {
-                break;
-            }
-            let length = self.batch(gap.start).min(gap.end.since(gap.start));
-            let full = self.buffered_bytes + self.asked_bytes() + self.expected_bytes(length)
-                > self.config.max_buffered_bytes;
-            if full && gap.start != size {
-                break;
-            }
-            let Some(request) = Request::operations(end, gap.start, length) else {
-                break;
-            };
-            self.ask(now, request, out);
-        }
-        if self.requests.is_empty() && self.stage == Stage::Fetching {
-            out.extend(self.fail(Ended::SyncStalled));
+        self.ask_anchors(now, out);
+        self.ask_gaps(now, out);
+        if self.requests.is_empty() {
+            // W19.1
+            self.fail(Ended::SyncStalled, out);
         }
     }
 
@@ -61,12 +38,57 @@ impl Plan {
         }
     }
 
+    /// The pinned nodes at the start (E31), and what ties the target to earlier ones (W23).
+    fn ask_anchors(&mut self, now: Duration, out: &mut Vec<Command>) {
+        let end = self.target.end();
+        let start = (!self.held.pinned).then_some(self.target.start());
+        let wanted: Vec<_> = start.into_iter().chain(self.anchors.wanted(end)).collect();
+        for at in wanted {
+            if self.requests.at(at, Kind::Boundary).is_none()
+                && let Some(request) = Request::boundary(end, at)
+            {
+                self.ask(now, request, out);
+            }
+        }
+    }
+
+    fn ask_gaps(&mut self, now: Duration, out: &mut Vec<Command>) {
+        let (size, end) = (self.held.size, self.target.end());
+        while let Some(gap) = self.coverage.first_gap(size..end) {
+            if self.requests.len() - self.aside() >= self.config.max_outstanding_requests.get() {
+                break;
+            }
+            let length = self.batch(gap.start).min(gap.end.since(gap.start));
+            let planned = self.buffered_bytes.saturating_add(self.requests.expected_bytes());
+            let full = planned.saturating_add(self.expected_bytes(length)) > self.config.max_buffered_bytes;
+            if full && gap.start != size {
+                break;
+            }
+            let Some(request) = Request::operations(end, gap.start, length) else {
+                break;
+            };
+            if self.requests.at(gap.start, Kind::Operations).is_some() {
+                // Only by events that no engine sends: one request more would replace the other for ever.
+                break;
+            }
+            self.ask(now, request, out);
+        }
+    }
+
+    /// Requests that do not count: those for anchors beside the start, so that a target that moves fast cannot crowd out
+    /// the operations; and that for the start once an answer to it was refused (W3.3, W16.2).
+    fn aside(&self) -> usize {
+        let first = self.requests.at(self.target.start(), Kind::Boundary);
+        let counts = first.is_some() && !self.anchors.refused;
+        self.requests.boundaries() - usize::from(counts)
+    }
+
     fn ask(&mut self, now: Duration, request: Request, out: &mut Vec<Command>) {
-        let deadline = self.config.request_timeout.map(|timeout| now + timeout);
-        // The boundary's operation may be held or asked for already; the rest of a request never is. Once a boundary
-        // answer was refused its operation is asked for like any other, so that the rest is not held up (W3.3).
+        let timeout = self.config.request_timeout;
+        // An anchor's operation may be held or asked for already; the rest of a request never is. Once an answer for an
+        // anchor was refused its operation is asked for like any other, so that the rest is not held up (W3.3).
         let mut range = request.range();
-        if request.kind() == Kind::Boundary && self.boundary_refused {
+        if request.kind() == Kind::Boundary && self.anchors.refused {
             range.start = range.end;
         }
         let missing = self
@@ -77,23 +99,19 @@ impl Plan {
         let tracked = Tracked {
             request,
             root: *self.target.root(),
-            deadline,
+            asked_at: now,
+            deadline: timeout.map(|timeout| now.saturating_add(timeout)),
             covers,
+            expected_bytes: self.expected_bytes(request.max_ops()),
         };
         let (id, superseded) = self.requests.add(tracked.clone());
-        out.extend(self.cancel(superseded.into_iter().collect()));
+        self.cancel(superseded, out);
         out.push(Command::Fetch(id, tracked));
-    }
-
-    fn boundary_is_asked(&self) -> bool {
-        self.requests
-            .iter()
-            .any(|(_, tracked)| tracked.request.kind() == Kind::Boundary)
     }
 
     /// How many operations to ask for from `start`: up to the next multiple of the batch size.
     fn batch(&self, start: Location) -> u64 {
-        let fitting = self.config.batch_bytes.get() / self.seen.mean_bytes();
+        let fitting = self.config.batch_bytes.get() / self.counts.mean_bytes();
         let size = fitting.clamp(1, self.config.fetch_batch_size.get());
         let size = 1 << size.ilog2();
         size - start.get() % size
@@ -101,14 +119,7 @@ impl Plan {
 
     fn expected_bytes(&self, operations: u64) -> u64 {
         operations
-            .saturating_mul(self.seen.mean_bytes())
+            .saturating_mul(self.counts.mean_bytes())
             .min(SOFT_OPERATION_BYTES as u64)
-    }
-
-    fn asked_bytes(&self) -> u64 {
-        self.requests
-            .iter()
-            .map(|(_, tracked)| self.expected_bytes(tracked.request.max_ops()))
-            .sum()
     }
 }

@@ -1,7 +1,10 @@
-//! The plan by itself: lists of calls, and the commands that come back.
+//! The plan by itself: lists of events, and the commands that come back.
+
+mod ties;
 
 use super::*;
-use crate::codec;
+use crate::digest::Digest;
+use crate::wire::Kind;
 use std::num::{NonZeroU64, NonZeroUsize};
 
 fn at(n: u64) -> Location {
@@ -17,6 +20,7 @@ fn plan(config: Config, start: u64, end: u64) -> Plan {
         size: at(start),
         pinned: start == 0,
         guarded: false,
+        root: None,
     };
     Plan::new(config, target(start, end), held, false)
 }
@@ -30,7 +34,42 @@ fn config(outstanding: usize, batch: u64) -> Config {
 }
 
 const NOW: Duration = Duration::from_secs(1);
-const FAULT: Fault = Fault::Shape(codec::Error::Short);
+const FAULT: &str = "the input ends too early";
+
+/// The events, in short.
+impl Plan {
+    fn start(&mut self) -> Vec<Command> {
+        self.on_event(NOW, Event::Start)
+    }
+
+    fn verified(&mut self, id: Id, operations: u64, bytes: u64) -> Vec<Command> {
+        self.tied(id, operations, bytes, None)
+    }
+
+    fn tied(&mut self, id: Id, operations: u64, bytes: u64, root_at_start: Option<Digest>) -> Vec<Command> {
+        let event = Event::Verified {
+            id,
+            operations,
+            bytes,
+            root_at_start,
+        };
+        self.on_event(NOW, event)
+    }
+
+    fn refused(&mut self, now: Duration, id: Id, heard: bool) -> Vec<Command> {
+        let reason = FAULT.to_owned();
+        self.on_event(now, Event::Refused { id, reason, heard })
+    }
+
+    fn updated(&mut self, target: Target) -> Vec<Command> {
+        self.on_event(NOW, Event::Updates(vec![target]))
+    }
+
+    fn rooted(&mut self, root: Digest, earlier: &[Digest]) -> Vec<Command> {
+        let earlier = earlier.to_vec();
+        self.on_event(NOW, Event::Root { root, earlier })
+    }
+}
 
 /// What is asked for by these commands: number, start, most operations, and whether it is the boundary.
 fn asked(commands: &[Command]) -> Vec<(Id, u64, u64, bool)> {
@@ -76,7 +115,7 @@ fn the_first_requests_are_the_boundary_and_what_follows_it() {
         ("an end at the limit", 1, 4, 0, 1 << 62, vec![(0, 4, false)]),
     ] {
         assert_eq!(
-            shapes(&plan(config(outstanding, batch), start, end).on_start(NOW)),
+            shapes(&plan(config(outstanding, batch), start, end).start()),
             expected,
             "{case}"
         );
@@ -87,36 +126,39 @@ fn the_first_requests_are_the_boundary_and_what_follows_it() {
 fn short_answers_are_used_and_exactly_the_rest_is_asked_again() {
     // W4.2, E47, E48
     let mut plan = plan(config(1, 8), 0, 8);
-    let [(id, 0, 8, false)] = asked(&plan.on_start(NOW))[..] else {
+    let [(id, 0, 8, false)] = asked(&plan.start())[..] else {
         panic!("one request for all")
     };
-    let commands = plan.on_verified(NOW, id, 3, 300);
+    let commands = plan.verified(id, 3, 300);
     assert_eq!(commands[0], Command::Append(id, at(0)));
     assert_eq!(shapes(&commands), [(3, 5, false)]);
-    assert_eq!(plan.size(), at(3));
+    assert_eq!(plan.progress().size, at(3));
 }
 
 #[test]
 fn answers_are_appended_in_order_and_the_root_is_compared_before_anybody_is_told() {
     // E48, W2.1, W2.2, W3.4, W21.1
     let mut plan = plan(config(9, 4), 4, 12);
-    let first = asked(&plan.on_start(NOW));
+    let first = asked(&plan.start());
     assert_eq!(first.iter().map(|row| row.1).collect::<Vec<_>>(), [4, 5, 8]);
-    assert!(plan.on_verified(NOW, first[2].0, 4, 400).is_empty());
-    assert_eq!(plan.buffered_bytes(), 400);
-    assert!(plan.on_verified(NOW, first[1].0, 3, 300).is_empty());
-    let commands = plan.on_verified(NOW, first[0].0, 1, 100);
+    assert!(plan.verified(first[2].0, 4, 400).is_empty());
+    assert_eq!(plan.progress().buffered_bytes, 400);
+    assert!(plan.verified(first[1].0, 3, 300).is_empty());
+    let commands = plan.tied(first[0].0, 1, 100, Some(Digest::default()));
     let expected = [
         Command::Pin(first[0].0),
         Command::Append(first[0].0, at(4)),
         Command::Append(first[1].0, at(5)),
         Command::Append(first[2].0, at(8)),
-        Command::CheckRoot,
+        Command::CheckRoot(Vec::new()),
     ];
     assert_eq!(commands, expected);
-    let commands = plan.on_root(*target(4, 12).root());
+    let commands = plan.rooted(*target(4, 12).root(), &[]);
     assert_eq!(commands, [Command::Notify(target(4, 12)), Command::Settle]);
-    assert_eq!(plan.on_settled([]), [Command::Complete]);
+    assert_eq!(
+        plan.on_event(NOW, Event::Settled(Vec::new())),
+        [Command::Complete]
+    );
 }
 
 #[test]
@@ -126,31 +168,30 @@ fn a_wrong_root_discards_what_is_held_before_the_sync_fails() {
         size: at(12),
         pinned: true,
         guarded: false,
+        root: None,
     };
     let mut plan = Plan::new(config(1, 4), target(4, 12), held, false);
-    assert_eq!(plan.on_start(NOW), [Command::CheckRoot]);
-    assert_eq!(plan.reused(), 8);
+    assert_eq!(plan.start(), [Command::CheckRoot(Vec::new())]);
+    assert_eq!(plan.progress().reused, 8);
     let wrong = Digest::default();
-    assert_eq!(plan.on_root(wrong), [Command::Restart]);
-    let commands = plan.on_restarted(
+    assert_eq!(plan.rooted(wrong, &[]), [Command::Restart]);
+    let commands = plan.on_event(
         NOW,
-        Held {
+        Event::Restarted(Held {
             size: at(4),
             pinned: true,
             guarded: false,
-        },
+            root: None,
+        }),
     );
     assert_eq!(shapes(&commands), [(4, 4, false)]);
     let (id, ..) = asked(&commands)[0];
-    let (id, ..) = asked(&plan.on_verified(NOW, id, 4, 4))[0];
-    plan.on_verified(NOW, id, 4, 4);
-    let commands = plan.on_root(wrong);
+    let (id, ..) = asked(&plan.verified(id, 4, 4))[0];
+    plan.verified(id, 4, 4);
+    let commands = plan.rooted(wrong, &[]);
     assert_eq!(commands[0], Command::Discard);
     assert!(matches!(commands[1], Command::Fail(Ended::RootMismatch { .. })));
-    assert!(
-        plan.on_updates([target(4, 20)]).is_empty(),
-        "nothing follows an end"
-    );
+    assert!(plan.updated(target(4, 20)).is_empty(), "nothing follows an end");
 }
 
 #[test]
@@ -165,25 +206,25 @@ fn refusals_slow_down_and_end() {
         8,
     );
     let mut now = NOW;
-    let mut next = asked(&plan.on_start(now));
+    let mut next = asked(&plan.start());
     let mut pauses = Vec::new();
     for _ in 0..20 {
-        let commands = plan.on_refused(now, next[0].0, FAULT, true);
+        let commands = plan.refused(now, next[0].0, true);
         next = asked(&commands);
         if next.is_empty() {
             let until = plan.poll_timeout().unwrap();
             pauses.push((until - now).as_millis());
             now = until;
-            next = asked(&plan.on_timeout(now));
+            next = asked(&plan.on_event(now, Event::Tick));
         }
     }
     assert_eq!(pauses, [10, 20, 40, 80, 160]);
-    let commands = plan.on_refused(now, next[0].0, FAULT, true);
+    let commands = plan.refused(now, next[0].0, true);
     assert_eq!(
         commands,
         [Command::Fail(Ended::TooManyRefused {
             count: 21,
-            last: FAULT
+            last: FAULT.into()
         })]
     );
 
@@ -194,13 +235,14 @@ fn refusals_slow_down_and_end() {
             size: at(0),
             pinned: true,
             guarded: false,
+            root: None,
         },
         false,
     );
-    let (id, ..) = asked(&plan.on_start(NOW))[0];
+    let (id, ..) = asked(&plan.start())[0];
     assert_eq!(
-        plan.on_refused(NOW, id, FAULT, false),
-        [Command::Fail(Ended::InvalidResponse(FAULT))]
+        plan.refused(NOW, id, false),
+        [Command::Fail(Ended::InvalidResponse(FAULT.into()))]
     );
 }
 
@@ -216,15 +258,15 @@ fn a_request_past_its_deadline_is_asked_again_and_its_answer_ignored() {
         0,
         8,
     );
-    let (old, ..) = asked(&plan.on_start(NOW))[0];
+    let (old, ..) = asked(&plan.start())[0];
     assert_eq!(plan.poll_timeout(), Some(NOW + timeout));
-    assert!(plan.on_timeout(NOW + timeout / 2).is_empty());
-    let commands = plan.on_timeout(NOW + timeout);
+    assert!(plan.on_event(NOW + timeout / 2, Event::Tick).is_empty());
+    let commands = plan.on_event(NOW + timeout, Event::Tick);
     assert_eq!(commands[0], Command::Cancel(old));
     let (new, ..) = asked(&commands)[0];
     assert!(new != old && plan.is_tracked(new) && !plan.is_tracked(old));
-    assert_eq!(plan.on_verified(NOW, old, 8, 8), [Command::Forget(old)]);
-    assert!(plan.on_refused(NOW, old, FAULT, false).is_empty());
+    assert_eq!(plan.verified(old, 8, 8), [Command::Forget(old)]);
+    assert!(plan.refused(NOW, old, false).is_empty());
 }
 
 #[test]
@@ -236,22 +278,22 @@ fn the_buffer_has_a_bound_that_the_tip_ignores() {
         ..config(99, 4)
     };
     let mut plan = plan(config, 0, 1 << 40);
-    let first = asked(&plan.on_start(NOW));
+    let first = asked(&plan.start());
     let (tip, second) = (first[0].0, first[1].0);
-    let more = asked(&plan.on_verified(NOW, second, first[1].2, first[1].2 * 100));
+    let more = asked(&plan.verified(second, first[1].2, first[1].2 * 100));
     let mut open: Vec<_> = first[2..].iter().chain(&more).copied().collect();
     for _ in 0..50 {
         let Some((id, _, most, _)) = open.pop() else { break };
-        open.extend(asked(&plan.on_verified(NOW, id, most, most * 100)));
+        open.extend(asked(&plan.verified(id, most, most * 100)));
     }
     assert!(open.is_empty(), "nothing but the tip is open");
-    assert_eq!(plan.in_flight(), 1);
+    assert_eq!(plan.progress().in_flight, 1);
     assert!(
-        (600..=1000).contains(&plan.buffered_bytes()),
+        (600..=1000).contains(&plan.progress().buffered_bytes),
         "{}",
-        plan.buffered_bytes()
+        plan.progress().buffered_bytes
     );
-    let again = asked(&plan.on_refused(NOW, tip, FAULT, true));
+    let again = asked(&plan.refused(NOW, tip, true));
     assert_eq!((again.len(), again[0].1), (1, 0), "the tip is asked again");
 }
 
@@ -259,28 +301,29 @@ fn the_buffer_has_a_bound_that_the_tip_ignores() {
 fn an_update_keeps_what_is_buffered_and_asked() {
     // E52, E56, W22.1, W22.2, W22.4: only the boundary is asked again.
     let mut plan = plan(config(4, 4), 4, 20);
-    let first = asked(&plan.on_start(NOW));
+    let first = asked(&plan.start());
     assert_eq!(first.iter().map(|row| row.1).collect::<Vec<_>>(), [4, 5, 8, 12]);
-    let next = asked(&plan.on_verified(NOW, first[2].0, 4, 40));
+    let next = asked(&plan.verified(first[2].0, 4, 40));
     assert_eq!(next[0].1, 16);
-    let commands = plan.on_updates([target(4, 40)]);
+    let commands = plan.updated(target(4, 40));
     assert_eq!(
         commands,
         [Command::Cancel(first[0].0), Command::Retarget(target(4, 40))]
     );
-    let commands = plan.on_retargeted(
+    let commands = plan.on_event(
         NOW,
-        Held {
+        Event::Retargeted(Held {
             size: at(4),
             pinned: false,
             guarded: false,
-        },
+            root: None,
+        }),
     );
-    assert_eq!(shapes(&commands), [(4, 1, true)]);
+    assert_eq!(shapes(&commands), [(4, 1, true), (20, 1, true)]);
     // A start beyond everything drops all.
-    let commands = plan.on_updates([target(30, 60)]);
+    let commands = plan.updated(target(30, 60));
     assert!(commands.contains(&Command::Forget(first[2].0)));
-    assert_eq!(plan.in_flight(), 0);
+    assert_eq!(plan.progress().in_flight, 0);
     assert_eq!(commands.last(), Some(&Command::Retarget(target(30, 60))));
     // With retention off nothing is waited for.
     let mut plan = Plan::new(
@@ -293,12 +336,13 @@ fn an_update_keeps_what_is_buffered_and_asked() {
             size: at(0),
             pinned: true,
             guarded: false,
+            root: None,
         },
         false,
     );
-    plan.on_start(NOW);
-    plan.on_updates([target(0, 40)]);
-    assert_eq!(plan.in_flight(), 0);
+    plan.start();
+    plan.updated(target(0, 40));
+    assert_eq!(plan.progress().in_flight, 0);
 }
 
 #[test]
@@ -308,10 +352,11 @@ fn a_journal_beyond_the_target_is_a_bug_that_is_named() {
         size: at(13),
         pinned: true,
         guarded: false,
+        root: None,
     };
     let mut plan = Plan::new(config(1, 4), target(4, 12), held, false);
     assert!(matches!(
-        plan.on_start(NOW)[..],
+        plan.start()[..],
         [Command::Fail(Ended::InvalidState { .. })]
     ));
 }

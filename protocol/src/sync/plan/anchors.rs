@@ -1,0 +1,127 @@
+//! Anchors: locations whose peaks tie the current target to what came before it (W23).
+//!
+//! The peaks at a location `L`, proven under the root over `n` operations, are the whole log of `n` as it was at `L`:
+//! folded, they are the root it had there. So one proven operation with the pinned nodes before it tells whether
+//!
+//! ```text
+//!   L = end of an earlier target   that target is an earlier state of this log, or the log has forked
+//!   L = end of what an earlier     what lies on the disk belongs to this log, or is to be fetched again
+//!       run has left here
+//! ```
+//! whatever is held, and before anything else is downloaded. The target's start is asked for in the same way (E31), for
+//! the pinned nodes themselves.
+
+use crate::digest::Digest;
+use crate::mmr::Location;
+use crate::sync::target::Target;
+use std::collections::VecDeque;
+
+/// What is not tied to the current target yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Anchors {
+    /// Earlier targets, oldest first; each ends above the one before and at or above the current start.
+    earlier: VecDeque<Earlier>,
+    /// What an earlier run has left: so many operations under this root.
+    prefix: Option<(Location, Digest)>,
+    /// The last answer for an anchor was refused: then no other request waits for anchors (W3.3).
+    pub(super) refused: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Earlier {
+    target: Target,
+    /// Whether it is known to be a state of the log of the target after it.
+    linked: bool,
+}
+
+/// What peaks say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tie {
+    /// Nothing to object.
+    Fine,
+    /// What an earlier run has left belongs to another log.
+    Foreign,
+    /// This earlier target belongs to another log.
+    Forked(Target),
+}
+
+impl Anchors {
+    /// - `prefix`: how many operations an earlier run has left, and their root.
+    pub(super) fn new(prefix: Option<(Location, Digest)>) -> Self {
+        Self {
+            prefix,
+            ..Self::default()
+        }
+    }
+
+    /// The target moved from `old` to `new`. At most `retained` earlier targets are kept, and the last one always.
+    pub(super) fn on_update(&mut self, old: Target, new: &Target, retained: usize) {
+        self.earlier.push_back(Earlier {
+            target: old,
+            linked: false,
+        });
+        while self.earlier.len() > retained.max(1) {
+            // E54. If it was not tied in all this time, the one after it will be.
+            self.earlier.pop_front();
+        }
+        // Below the start nobody has to serve anything.
+        self.earlier.retain(|earlier| earlier.target.end() >= new.start());
+        self.prefix.take_if(|(size, _)| *size < new.start());
+    }
+
+    /// Whether `size` is that of one of the newest `retained` earlier targets (E53).
+    pub(super) fn retains(&self, size: Location, retained: usize) -> bool {
+        let newest = self.earlier.iter().rev().take(retained);
+        newest.into_iter().any(|earlier| earlier.target.end() == size)
+    }
+
+    /// Locations below `end` whose peaks are wanted.
+    pub(super) fn wanted(&self, end: Location) -> impl Iterator<Item = Location> {
+        let prefix = self.prefix.map(|(size, _)| size);
+        prefix
+            .into_iter()
+            .chain(self.unlinked())
+            .filter(move |at| *at < end)
+    }
+
+    /// The sizes of earlier targets that nothing has tied to a later one.
+    pub(super) fn unlinked(&self) -> impl Iterator<Item = Location> {
+        let unlinked = self.earlier.iter().filter(|earlier| !earlier.linked);
+        unlinked.map(|earlier| earlier.target.end())
+    }
+
+    /// How many operations an earlier run has left that nothing has tied to a target yet.
+    pub(super) fn prefix(&self) -> Option<Location> {
+        self.prefix.map(|(size, _)| size)
+    }
+
+    /// An earlier run has left so many operations under this root.
+    pub(super) fn set_prefix(&mut self, size: Location, root: Digest) {
+        self.prefix = Some((size, root));
+    }
+
+    /// What an earlier run has left is tied to the target, or given up.
+    pub(super) fn settle_prefix(&mut self) {
+        self.prefix = None;
+    }
+
+    /// A log that is the target's, or that of an earlier one above `at`, had `root` when it was `at` long.
+    pub(super) fn on_root_at(&mut self, at: Location, root: &Digest) -> Tie {
+        if let Some(earlier) = self.earlier.iter_mut().find(|earlier| earlier.target.end() == at) {
+            if earlier.target.root() != root {
+                return Tie::Forked(earlier.target.clone());
+            }
+            earlier.linked = true;
+        }
+        match self.prefix.take_if(|(size, _)| *size == at) {
+            Some((_, own)) if own != *root => Tie::Foreign,
+            _ => Tie::Fine,
+        }
+    }
+
+    /// The target of this size, of the earlier ones.
+    pub(super) fn target_of(&self, size: Location) -> Option<&Target> {
+        let mut targets = self.earlier.iter().map(|earlier| &earlier.target);
+        targets.find(|target| target.end() == size)
+    }
+}
