@@ -20,8 +20,8 @@ pub struct Held {
     /// Whether the first append or pin will unmake a complete database. Before that the target's last operation has to
     /// pass [`Database::check_last`].
     pub guarded: bool,
-    /// If some of what is held came from an earlier run: the root over everything up to the size. The plan asks a peer
-    /// whether the target's log had it too (W23.1).
+    /// If some of what is held came from an earlier run, be it the pinned nodes alone: the root over everything up to the
+    /// size. The plan asks a peer whether the target's log had it too (W23.1).
     pub root: Option<Digest>,
 }
 
@@ -337,8 +337,10 @@ impl<J: Journal, S: State> Local<J, S> {
         }
         let last = self.state.last().map_err(Error::Malformed)?;
         let floor = self.floor_of(last)?;
+        let stored = self.journal.bounds();
         self.cut()?;
-        if !self.is_complete() {
+        // What lies below the target's start goes for good, or the database would be another one when it is opened again.
+        if !self.is_complete() || self.journal.bounds() != stored {
             self.journal.commit(Mark::Complete { root: got, floor })?;
         }
         let log = Log::open(self.journal).map_err(|error| match error {
@@ -395,7 +397,7 @@ impl<J: Journal, S: State> Local<J, S> {
         }
         if peaks_at(&self.journal, size)?.as_deref() == Some(edge.peaks()) {
             self.edge = Edge::new(size, Some(edge.peaks()));
-            self.reused = size > range.start;
+            self.reused = size > Location::ZERO;
             self.held.root = self.edge.root().filter(|_| self.reused);
             return replayed.map_err(Error::Malformed);
         }
@@ -436,6 +438,8 @@ impl<J: Journal, S: State> Local<J, S> {
             }
         }
         self.cut = true;
+        // There is no complete database any more that the next append could unmake.
+        self.held.guarded = false;
         Ok(())
     }
 }

@@ -148,7 +148,7 @@ impl Plan {
     pub fn new(config: Config, target: Target, held: Held, waits_for_finish: bool) -> Self {
         Self {
             config,
-            anchors: Anchors::new(left_over(&target, &held)),
+            anchors: Anchors::new(left_over(&held)),
             requests: Requests::default(),
             coverage: Coverage::default(),
             buffered: BTreeMap::new(),
@@ -289,11 +289,9 @@ impl Plan {
     }
 }
 
-/// What of `held` came from an earlier run, if there is a root to hold it against (W23.1).
-fn left_over(target: &Target, held: &Held) -> Option<(Location, crate::digest::Digest)> {
-    held.root
-        .filter(|_| held.size > target.start())
-        .map(|root| (held.size, root))
+/// How much of `held` came from an earlier run, and its root (W23.1).
+fn left_over(held: &Held) -> Option<(Location, crate::digest::Digest)> {
+    held.root.map(|root| (held.size, root))
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl Plan {
     }
 
     fn on_other_root(&mut self, got: Digest, out: &mut Vec<Command>) {
-        if self.reused() > 0 {
+        if self.reused() > 0 || self.anchors.prefix().is_some() {
             // W23.2: everything fetched was proven against the root, so what was here before is of another log.
             return out.push(Command::Restart);
         }

@@ -36,15 +36,16 @@ impl Plan {
         self.stage = Stage::Fetching;
         self.anchors.on_update(old, &target, retained);
         // Kept: what is still in range and can still be judged (W22.4). The boundary is asked for again under the new root
-        // (E52); an answer under a root that is retained no more could not be judged, so none is waited for.
-        let anchors = &self.anchors;
+        // (E52); an answer under a root that is retained no more could not be judged, so none is waited for; and an earlier
+        // target's last operation shows nothing of this one.
+        let (anchors, guarded) = (&self.anchors, self.held.guarded);
         let gone = self.requests.retain(|tracked| {
             let request = &tracked.request;
             let useful = match request.kind() {
                 Kind::Operations => request.range().end > target.start(),
                 Kind::Boundary => request.start() > target.start(),
             };
-            useful && anchors.retains(request.size(), retained)
+            !guarded && useful && anchors.retains(request.size(), retained)
         });
         self.cancel(gone, out);
         self.drop_below(target.start(), out);
@@ -59,7 +60,7 @@ impl Plan {
         }
         self.held = held;
         self.cover_again();
-        if let Some((size, root)) = left_over(&self.target, &held) {
+        if let Some((size, root)) = left_over(&held) {
             self.anchors.set_prefix(size, root);
         }
         self.drop_below(held.size, out);

@@ -291,3 +291,64 @@ fn local_data_of_another_log_never_ends_in_a_database_wherever_it_ends() {
         }
     }
 }
+
+#[test]
+fn an_update_guards_nothing_once_the_older_database_is_gone() {
+    // W22.4: else the newest last operation would be waited for at each update, before anything is appended.
+    let older = database(21, 10, 12);
+    let newer = database(21, 20, 12);
+    let target = Target::new(newer.root(), Location::ZERO..newer.log().size()).unwrap();
+    let mut local = Client::open(whole_journal(&older), target.clone(), Keys::new(KIND)).unwrap();
+    assert!(local.held().guarded);
+    let request = Request::operations(target.end(), local.held().size, 5).unwrap();
+    let response = serve::answer(newer.log().journal(), &request, Budget::default()).unwrap();
+    let (batch, _) = verify(&request, target.root(), response).unwrap();
+    local.append(&batch).unwrap();
+    assert!(!local.held().guarded);
+    assert!(!local.retarget(target).unwrap().guarded);
+}
+
+#[test]
+fn pinned_nodes_of_another_log_are_asked_for_again() {
+    // W23.1, W23.2: nothing but pinned nodes is held, and they are of another log.
+    let source = database(11, 12, 6);
+    let target = Target::new(source.root(), at(37)..source.log().size()).unwrap();
+    let mut other = whole_journal(&database(12, 12, 6));
+    other.prune(at(37)).unwrap();
+    other.rewind(at(37)).unwrap();
+    for ties in [true, false] {
+        // The first boundary answer is refused, so that operations are appended before it is known.
+        let resolver = Scripted::new(whole_journal(&source), move |number, request| {
+            match request.kind() {
+                Kind::Boundary if !ties && number < 20 => Act::FlipPinned,
+                _ => Act::Honest,
+            }
+        });
+        let copy = sync(config(2, 16), &target, other.clone(), &resolver).unwrap();
+        assert_eq!(copy.root(), *target.root());
+        assert_eq!(
+            copy.log().pinned_nodes_at(at(37)).unwrap(),
+            source.log().pinned_nodes_at(at(37)).unwrap()
+        );
+    }
+}
+
+#[test]
+fn local_data_of_another_log_that_an_update_brings_into_use_is_given_up() {
+    // W23.2: what is held serves the first target and is of another log where the second one is.
+    let mut source = database(11, 12, 6);
+    let shared = source.log().size();
+    let mut other = Db::open(whole_journal(&source), KIND).unwrap();
+    let first = Target::new(source.root(), at(3)..shared).unwrap();
+    grow(&mut source, 77, 8, 6);
+    grow(&mut other, 78, 30, 6);
+    let later = Target::new(source.root(), shared..source.log().size()).unwrap();
+    assert!(later.end() < other.log().size(), "held up to both ends");
+    let resolver = Scripted::honest(whole_journal(&source));
+    let targets = [first, later.clone()];
+    let (outcome, reached, ..) = super::targets::follow(KIND, &targets, &resolver, whole_journal(&other));
+    assert_eq!(
+        (outcome.unwrap().root(), &reached[..]),
+        (*later.root(), &targets[..])
+    );
+}

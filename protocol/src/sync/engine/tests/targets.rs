@@ -137,7 +137,7 @@ fn finish_and_reached_mean_what_they_say() {
 }
 
 /// Follows `targets` one after the other, each as soon as the one before is reached.
-fn follow(
+pub(super) fn follow(
     kind: DbKind,
     targets: &[Target],
     resolver: &Scripted,

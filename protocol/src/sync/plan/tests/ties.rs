@@ -287,3 +287,27 @@ fn a_record_replays_to_the_same_decisions_from_any_line() {
         }
     }
 }
+
+#[test]
+fn only_the_newest_last_operation_is_asked_for_while_a_database_is_guarded() {
+    // W14.1, W18.2, W18.3: a burst of updates must not pile up requests.
+    let held = Held {
+        size: at(20),
+        pinned: true,
+        guarded: true,
+        root: None,
+    };
+    let mut plan = Plan::new(config(2, 8), target(0, 50), held, false);
+    assert_eq!(shapes(&plan.start()), [(49, 1, false)]);
+    assert_eq!(plan.progress().waiting, Waiting::Last);
+    for end in [60, 70, 80] {
+        let commands = plan.updated(target(0, end));
+        assert!(
+            matches!(commands[..], [Command::Cancel(_), Command::Retarget(_)]),
+            "{commands:?}"
+        );
+        let commands = plan.on_event(NOW, Event::Retargeted(held));
+        assert_eq!(shapes(&commands), [(end - 1, 1, false)]);
+        assert_eq!(plan.progress().in_flight, 1);
+    }
+}
