@@ -5,3 +5,4 @@ mod bootstrap;
 mod nodes;
 #[cfg(feature = "lies")]
 mod testnet;
+mod updates;

@@ -61,6 +61,28 @@ impl Node {
         Folder::open(&self.path, Ok).unwrap()
     }
 
+    /// `cordee apply` of these lines; returns the target behind each.
+    pub(crate) fn apply(&self, lines: &[String]) -> Vec<String> {
+        let file = self.path.join("writes.jsonl");
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        let args = [
+            "apply",
+            "--json",
+            "-C",
+            self.path.to_str().unwrap(),
+            file.to_str().unwrap(),
+        ];
+        let output = cordee(&args).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let states = stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        states
+            .map(|state| state["target"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// The file that says what of its log is valid.
     pub(crate) fn record(&self) -> Vec<u8> {
         std::fs::read(self.path.join("data/record")).unwrap_or_default()

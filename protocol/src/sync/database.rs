@@ -17,7 +17,7 @@ pub struct Held {
     pub size: Location,
     /// Whether the pinned nodes at the target's start are known.
     pub pinned: bool,
-    /// Whether the first append or pin will unmake a complete database. Before that the target's last operation has to
+    /// Whether the first append will unmake a complete database. Before that the target's last operation has to
     /// pass [`Database::check_last`].
     pub guarded: bool,
     /// If some of what is held came from an earlier run, be it the pinned nodes alone: the root over everything up to the
@@ -135,6 +135,8 @@ pub struct Local<J, S> {
     /// The edge of what is held, built through every place where something else adjoins: the root is this one's, never that
     /// of the stored peaks alone.
     edge: Edge,
+    /// Proven pinned nodes that the journal does not have yet, as that would unmake what it holds.
+    unstored: Option<Vec<Digest>>,
     /// Whether some of what is held came from an earlier run.
     reused: bool,
     /// What could not be replayed behind that.
@@ -163,6 +165,7 @@ impl<J: Journal, S: State> Local<J, S> {
             cut: false,
             stale: false,
             unsaved: 0,
+            unstored: None,
             reused: false,
             malformed: None,
         };
@@ -234,10 +237,13 @@ impl<J: Journal, S: State> Local<J, S> {
         self.journal.append(batch.operations(), batch.nodes())?;
         self.unsaved += batch.operations().bytes().len();
         (self.held.size, self.held.root) = (range.end, None);
+        if self.malformed.is_some() {
+            return Ok(());
+        }
         match self.state.replay(range.start, batch.operations()) {
-            // Behind something of another log a proven batch may seem to be none: the root will tell which it is.
+            // Operations of two logs contradict each other: the root will tell whether they are (W23.2).
             Err(malformed) if self.reused => {
-                self.malformed.get_or_insert(malformed);
+                self.malformed = Some(malformed);
                 Ok(())
             }
             replayed => replayed.map_err(Error::Malformed),
@@ -254,12 +260,22 @@ impl<J: Journal, S: State> Local<J, S> {
             self.target.start(),
             "pinned nodes of another location"
         );
-        self.cut()?;
-        self.journal.pin(pinned.digests())?;
-        self.held.pinned = true;
         let (start, size) = (self.target.start(), self.held.size);
+        self.held.pinned = true;
+        if !self.cut {
+            // Nothing is held that they continue; they are kept with the first batch.
+            self.keep_unstored(pinned.digests().to_vec());
+            return Ok(());
+        }
+        self.journal.pin(pinned.digests())?;
         self.edge = Edge::through(&self.journal, start, size)?.ok_or(Error::MissingNodes(start))?;
         Ok(())
+    }
+
+    fn keep_unstored(&mut self, pinned: Vec<Digest>) {
+        self.held.pinned = true;
+        self.edge = Edge::new(self.target.start(), Some(&pinned));
+        self.unstored = Some(pinned);
     }
 
     /// Go on to a later target.
@@ -279,7 +295,12 @@ impl<J: Journal, S: State> Local<J, S> {
                 self.held.pinned = peaks_at(&self.journal, start)?.is_some();
             }
         } else {
+            let pinned = self.unstored.take().filter(|_| begins_alike);
             self.fit()?;
+            if let Some(pinned) = pinned.filter(|_| !self.held.pinned) {
+                // W22.2
+                self.keep_unstored(pinned);
+            }
         }
         Ok(self.held())
     }
@@ -384,6 +405,7 @@ impl<J: Journal, S: State> Local<J, S> {
         self.cut = false;
         self.state = self.state.fresh(range.end.since(range.start));
         self.edge = Edge::new(range.start, None);
+        self.unstored = None;
         (self.reused, self.malformed) = (false, None);
         let Some(mut edge) = edge else { return Ok(()) };
         let mut replayed = Ok(());
@@ -395,13 +417,17 @@ impl<J: Journal, S: State> Local<J, S> {
             }
             edge.append(&operations).ok_or(Error::MissingNodes(from))?;
         }
-        if peaks_at(&self.journal, size)?.as_deref() == Some(edge.peaks()) {
+        let under_way = matches!(self.journal.mark(), Some(Mark::Syncing(_)));
+        if peaks_at(&self.journal, size)?.as_deref() == Some(edge.peaks())
+            && !(under_way && replayed.is_err())
+        {
             self.edge = Edge::new(size, Some(edge.peaks()));
             self.reused = size > Location::ZERO;
             self.held.root = self.edge.root().filter(|_| self.reused);
             return replayed.map_err(Error::Malformed);
         }
-        // The files have changed since they were written: what they hold is proven by nothing.
+        // The files have changed since they were written, or a sync had put operations behind those of another log: what
+        // they hold is proven by nothing.
         tracing::warn!(
             start = range.start.get(),
             end = size.get(),
@@ -438,6 +464,9 @@ impl<J: Journal, S: State> Local<J, S> {
             }
         }
         self.cut = true;
+        if let Some(pinned) = self.unstored.take() {
+            self.journal.pin(&pinned)?;
+        }
         // There is no complete database any more that the next append could unmake.
         self.held.guarded = false;
         Ok(())

@@ -57,6 +57,8 @@ struct Buffered {
     id: Id,
     end: Location,
     bytes: u64,
+    /// It is proven for a log of so many operations.
+    size: Location,
 }
 
 /// The state of a sync, without its data.
@@ -199,7 +201,9 @@ impl Plan {
     /// When [`Event::Tick`] next has work, if ever.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let pause = (self.setbacks.not_before > Duration::ZERO).then_some(self.setbacks.not_before);
-        self.requests.deadline().into_iter().chain(pause).min()
+        let tie = self.waits_for_tie().filter(|_| !self.held.guarded);
+        let deadlines = self.requests.deadline().into_iter();
+        deadlines.chain(pause).chain(tie).min()
     }
 
     /// The current target.
@@ -250,7 +254,7 @@ impl Plan {
                 }
             }
             Stage::Fetching if self.held.guarded => Waiting::Last,
-            Stage::Fetching if self.waits_for_prefix() => Waiting::Prefix { size: self.held.size },
+            Stage::Fetching if self.waits_for_tie().is_some() => Waiting::Tie,
             Stage::Fetching => {
                 let (at, requests) = (self.held.size, self.requests.len());
                 let head = self.requests.covering(at).map(|head| head.asked_at);

@@ -65,11 +65,8 @@ pub enum Waiting {
         /// When they were asked for.
         since: Duration,
     },
-    /// To know whether what an earlier run has left belongs to the target.
-    Prefix {
-        /// How many operations it has left.
-        size: Location,
-    },
+    /// To know whether earlier targets, and what an earlier run has left, belong to the log of this target.
+    Tie,
     /// The target's last operation, before a complete database is given up for it.
     Last,
     /// A pause after failures in a row.
@@ -107,12 +104,7 @@ impl fmt::Display for Waiting {
             Self::Boundary { .. } => {
                 f.write_str("waiting for the pinned nodes at the start; all else is here")
             }
-            Self::Prefix { size } => {
-                write!(
-                    f,
-                    "checking that the {size} operations already here belong to the target"
-                )
-            }
+            Self::Tie => f.write_str("checking that what is already here belongs to the target's log"),
             Self::Last => f.write_str("looking at the target's last operation, before the old database goes"),
             Self::Pause { .. } => f.write_str("pausing after failures in a row"),
             Self::Root => f.write_str("comparing the root"),

@@ -15,14 +15,17 @@ use crate::digest::Digest;
 use crate::mmr::Location;
 use crate::sync::target::Target;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// What is not tied to the current target yet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Anchors {
-    /// Earlier targets, oldest first; each ends above the one before and at or above the current start.
+    /// Earlier targets, oldest first; each ends above the one before. One that ends below the current start is asked about
+    /// too, but not waited for: nobody has to serve what lies there.
     earlier: VecDeque<Earlier>,
-    /// What an earlier run has left: so many operations under this root.
+    /// What an earlier run has left: so many operations under this root; and since when that is asked about.
     prefix: Option<(Location, Digest)>,
+    prefix_asked: Option<Duration>,
     /// The last answer for an anchor was refused: then no other request waits for anchors (W3.3).
     pub(super) refused: bool,
 }
@@ -32,6 +35,8 @@ struct Earlier {
     target: Target,
     /// Whether it is known to be a state of the log of the target after it.
     linked: bool,
+    /// Since when that is asked about.
+    asked: Option<Duration>,
 }
 
 /// What peaks say.
@@ -59,13 +64,12 @@ impl Anchors {
         self.earlier.push_back(Earlier {
             target: old,
             linked: false,
+            asked: None,
         });
         while self.earlier.len() > retained.max(1) {
             // E54. If it was not tied in all this time, the one after it will be.
             self.earlier.pop_front();
         }
-        // Below the start nobody has to serve anything.
-        self.earlier.retain(|earlier| earlier.target.end() >= new.start());
         self.prefix.take_if(|(size, _)| *size < new.start());
     }
 
@@ -84,6 +88,29 @@ impl Anchors {
             .filter(move |at| *at < end)
     }
 
+    /// The peaks at `at` are asked for.
+    pub(super) fn on_asked(&mut self, now: Duration, at: Location) {
+        if self.prefix().is_some_and(|size| size == at) {
+            self.prefix_asked.get_or_insert(now);
+        }
+        for earlier in self
+            .earlier
+            .iter_mut()
+            .filter(|earlier| earlier.target.end() == at)
+        {
+            earlier.asked.get_or_insert(now);
+        }
+    }
+
+    /// Since when the last of those ties is asked for that something proven for `size` operations needs.
+    pub(super) fn missing_since(&self, size: Location) -> Option<Duration> {
+        let below = |end: Location| end < size;
+        let prefix = self.prefix.filter(|(end, _)| below(*end)).and(self.prefix_asked);
+        let unlinked = self.earlier.iter().filter(|earlier| !earlier.linked);
+        let unlinked = unlinked.filter(|earlier| below(earlier.target.end()));
+        unlinked.filter_map(|earlier| earlier.asked).chain(prefix).max()
+    }
+
     /// The sizes of earlier targets that nothing has tied to a later one.
     pub(super) fn unlinked(&self) -> impl Iterator<Item = Location> {
         let unlinked = self.earlier.iter().filter(|earlier| !earlier.linked);
@@ -97,7 +124,7 @@ impl Anchors {
 
     /// An earlier run has left so many operations under this root.
     pub(super) fn set_prefix(&mut self, size: Location, root: Digest) {
-        self.prefix = Some((size, root));
+        (self.prefix, self.prefix_asked) = (Some((size, root)), None);
     }
 
     /// What an earlier run has left is tied to the target, or given up.

@@ -53,12 +53,13 @@ impl Plan {
         if self.held.guarded && end == self.target.end() {
             out.push(Command::CheckLast(id));
         }
-        self.buffer(start, Buffered { id, end, bytes }, out);
+        let batch = Buffered { id, end, bytes, size };
+        self.buffer(start, batch, out);
         if tie == Tie::Foreign {
             // W23.2. What is buffered and asked for does not depend on what goes, and stays.
             return out.push(Command::Restart);
         }
-        self.append(out);
+        self.append(now, out);
         self.go_on(now, out);
     }
 
@@ -98,7 +99,7 @@ impl Plan {
             return self.fail(Ended::TooManyRefused { count, last: reason }, out);
         }
         self.setbacks.pause(now, count, self.config.max_pause);
-        self.append(out);
+        self.append(now, out);
         self.go_on(now, out);
     }
 
@@ -126,29 +127,32 @@ impl Plan {
         while let Some(late) = self.requests.take_late(now) {
             self.cancel([late], out);
         }
+        self.append(now, out);
         self.go_on(now, out);
     }
 
     /// The target's last operation ends a database: what is held may be cut for it.
     pub(super) fn on_last_checked(&mut self, now: Duration, out: &mut Vec<Command>) {
         self.held.guarded = false;
-        self.append(out);
+        self.append(now, out);
         self.go_on(now, out);
     }
 
-    /// Whether batches wait for the answer that says whether what an earlier run has left belongs to the target. They do
-    /// not once such an answer was refused (W3.3) or half the buffer is full: then they are appended on trust, and fetched
-    /// again if that was wrong.
-    pub(super) fn waits_for_prefix(&self) -> bool {
-        self.anchors.prefix() == Some(self.held.size)
-            && self.held.size < self.target.end()
+    /// Until when batches wait for the answers that tie the target to what came before it, so that a fork changes nothing
+    /// and nothing is put behind what belongs to another log. They do not once such an answer was refused (W3.3) or half the
+    /// buffer is full: then they are appended on trust, and what is wrong is found out later.
+    pub(super) fn waits_for_tie(&self) -> Option<Duration> {
+        let (start, head) = self.buffered.first_key_value()?;
+        let patient = *start <= self.held.size
             && !self.anchors.refused
-            && self.buffered_bytes < self.config.max_buffered_bytes / 2
+            && self.buffered_bytes < self.config.max_buffered_bytes / 2;
+        let since = self.anchors.missing_since(head.size).filter(|_| patient)?;
+        Some(since.saturating_add(self.config.tie_patience))
     }
 
     /// Take the batches that continue what is held (E47, E48).
-    pub(super) fn append(&mut self, out: &mut Vec<Command>) {
-        if self.held.guarded || self.waits_for_prefix() {
+    pub(super) fn append(&mut self, now: Duration, out: &mut Vec<Command>) {
+        if self.held.guarded || self.waits_for_tie().is_some_and(|until| now < until) {
             return;
         }
         while let Some(entry) = self

@@ -27,6 +27,9 @@ pub struct Config {
     pub max_pause: Duration,
     /// How long one request may take before it is asked again (W13.1). A resolver over many peers has deadlines of its own.
     pub request_timeout: Option<Duration>,
+    /// How long proven batches wait for the answer that ties a target to what came before it (W23). Longer than a peer takes
+    /// to answer, as a rule; nobody need be able to give it.
+    pub tie_patience: Duration,
     /// Whether an update that does not advance is an error (W5.2), or discarded.
     pub strict_updates: bool,
 }
@@ -43,6 +46,7 @@ impl Default for Config {
             max_failed: 100,
             max_pause: Duration::from_secs(5),
             request_timeout: None,
+            tie_patience: Duration::from_secs(5),
             strict_updates: false,
         }
     }

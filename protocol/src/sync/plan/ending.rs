@@ -70,7 +70,7 @@ impl Plan {
         self.fetched_from = held.size;
         self.cover_again();
         self.anchors.settle_prefix();
-        self.append(out);
+        self.append(now, out);
         self.go_on(now, out);
     }
 

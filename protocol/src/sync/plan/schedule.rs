@@ -44,6 +44,7 @@ impl Plan {
         let start = (!self.held.pinned).then_some(self.target.start());
         let wanted: Vec<_> = start.into_iter().chain(self.anchors.wanted(end)).collect();
         for at in wanted {
+            self.anchors.on_asked(now, at);
             if self.requests.at(at, Kind::Boundary).is_none()
                 && let Some(request) = Request::boundary(end, at)
             {

@@ -64,7 +64,7 @@ impl Plan {
             self.anchors.set_prefix(size, root);
         }
         self.drop_below(held.size, out);
-        self.append(out);
+        self.append(now, out);
         self.go_on(now, out);
     }
 }

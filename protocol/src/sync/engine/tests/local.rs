@@ -352,3 +352,28 @@ fn local_data_of_another_log_that_an_update_brings_into_use_is_given_up() {
         (*later.root(), &targets[..])
     );
 }
+
+#[test]
+fn half_a_sync_onto_another_log_is_begun_again() {
+    // W23.2, W23.3, W25.1: as after a crash; the floors of the two logs may contradict each other.
+    let source = database(11, 12, 6);
+    let target = Target::new(source.root(), at(3)..source.log().size()).unwrap();
+    for size in 4..target.end().get() - 20 {
+        let mut other = whole_journal(&database(12, 20, 6));
+        other.rewind(at(size)).unwrap();
+        let mut local = Client::open(other, target.clone(), Keys::new(KIND)).unwrap();
+        let request = Request::operations(target.end(), at(size), 20).unwrap();
+        let response = serve::answer(source.log().journal(), &request, Budget::default()).unwrap();
+        let (batch, _) = verify(&request, target.root(), response).unwrap();
+        local.append(&batch).unwrap();
+        local.checkpoint().unwrap();
+        let resolver = Scripted::honest(whole_journal(&source));
+        let copy = sync(config(2, 16), &target, local.into_journal(), &resolver);
+        let copy = copy.unwrap_or_else(|error| panic!("held up to {size}: {error}"));
+        let theirs = operations(&whole_journal(&source));
+        assert!(
+            operations(copy.log().journal()) == theirs[3..],
+            "held up to {size}"
+        );
+    }
+}

@@ -61,7 +61,6 @@ fn what_an_earlier_run_left_is_tied_to_the_target_before_anything_is_put_behind_
         );
         // Whatever comes first waits: nothing is appended to what may have to go.
         assert!(plan.verified(first[1].0, 3, 30).is_empty(), "{case}");
-        assert_eq!(plan.progress().waiting, Waiting::Prefix { size: at(8) });
         let commands = plan.tied(first[0].0, 1, 10, Some(found));
         assert_eq!(commands.first(), Some(&expected), "{case}");
         if found == OTHER {
@@ -113,7 +112,7 @@ fn a_tie_that_cannot_be_had_holds_nothing_up() {
     let behind = first.iter().find(|row| row.1 == 9).unwrap();
     let commands = plan.verified(behind.0, 3, 1250);
     assert!(!commands.contains(&Command::Restart));
-    assert_ne!(plan.progress().waiting, Waiting::Prefix { size: at(8) });
+    assert_ne!(plan.progress().waiting, Waiting::Tie);
 }
 
 #[test]
@@ -174,12 +173,18 @@ fn ties_survive_updates_and_are_made_at_the_end_at_last() {
     // The older tie was asked for under the target in between, and is still good.
     let commands = plan.tied(ties[0].0, 1, 10, Some(root(20)));
     assert!(!matches!(commands.last(), Some(Command::Fail(_))));
-    // All operations arrive, the second tie does not: its operation is asked for once more only by its own request.
+    // All operations arrive, the second tie does not: what was proven for the size before it is appended.
     for row in open.iter().filter(|row| !row.3) {
         plan.verified(row.0, row.2, 10);
     }
     assert_eq!(plan.progress().size, at(30));
-    let commands = plan.tied(ties[1].0, 1, 10, None);
+    let again = asked(&plan.refused(NOW, ties[1].0, true));
+    let (tie, operation) = (again[0], again[1]);
+    assert!(
+        tie.1 == 30 && tie.3 && operation.1 == 30 && !operation.3,
+        "{again:?}"
+    );
+    let commands = plan.verified(operation.0, 1, 10);
     assert_eq!(
         commands.last(),
         Some(&Command::CheckRoot(vec![at(30)])),
@@ -202,8 +207,8 @@ fn ties_survive_updates_and_are_made_at_the_end_at_last() {
 }
 
 #[test]
-fn targets_below_the_new_start_are_not_asked_about() {
-    // Peers need not hold what lies below the start.
+fn targets_below_the_new_start_are_asked_about_and_not_waited_for() {
+    // W23: peers need not hold what lies below the start; but if one does, a fork shows there as well.
     let mut plan = reached(config(4, 64), 4, 20);
     let held = Held {
         size: at(25),
@@ -213,7 +218,27 @@ fn targets_below_the_new_start_are_not_asked_about() {
     };
     plan.updated(target(25, 60));
     let commands = plan.on_event(NOW, Event::Retargeted(held));
-    assert_eq!(shapes(&commands), [(25, 1, true), (26, 34, false)]);
+    let open = asked(&commands);
+    assert_eq!(shapes(&commands), [(25, 1, true), (20, 1, true), (26, 34, false)]);
+    let mut forked = plan.clone();
+    let commands = forked.tied(open[1].0, 1, 10, Some(OTHER));
+    assert!(
+        matches!(commands[..], [Command::Fail(Ended::Fork { .. })]),
+        "{commands:?}"
+    );
+    // What is proven waits for the tie, and then does without.
+    plan.tied(open[0].0, 1, 10, Some(root(25)));
+    plan.verified(open[2].0, 34, 340);
+    let progress = plan.progress();
+    assert_eq!((progress.size, progress.waiting), (at(25), Waiting::Tie));
+    let until = NOW + Config::default().tie_patience;
+    assert_eq!(plan.poll_timeout(), Some(until));
+    assert!(
+        plan.on_event(until - Duration::from_nanos(1), Event::Tick)
+            .is_empty()
+    );
+    let commands = plan.on_event(until, Event::Tick);
+    assert_eq!(commands.last(), Some(&Command::CheckRoot(Vec::new())));
 
     // With retention off the last target is tied all the same.
     let off = Config {
