@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// command for each request and buffered batch.
 const LINE_BYTES: u64 = 4 << 20;
 
+/// More requests open at once than any node allows; a record that says so could make its replay take any memory.
+const MAX_REQUESTS: usize = 1 << 16;
+
 /// How much of the run a kill may cost its record.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
@@ -134,6 +137,10 @@ pub fn replay(mut input: impl BufRead, mut each: impl FnMut(u64, &Event, &Plan))
             }
         };
         match (line, &mut plan) {
+            (Line::Begin(begin), None) if begin.config.max_outstanding_requests.get() > MAX_REQUESTS => {
+                let reason = format!("more than {MAX_REQUESTS} requests at once");
+                return Err(Error::Form { line: number, reason });
+            }
             (Line::Begin(begin), None) if begin.version == VERSION => plan = Some(begin.plan()),
             (Line::Begin(begin), None) => return Err(Error::Version(begin.version)),
             (Line::Step(step), Some(plan)) => {

@@ -14,6 +14,7 @@
 mod codecs;
 mod disk;
 mod mutate;
+mod plan;
 mod runner;
 mod texts;
 mod verifiers;

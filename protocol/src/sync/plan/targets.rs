@@ -43,7 +43,10 @@ impl Plan {
             let request = &tracked.request;
             let useful = match request.kind() {
                 Kind::Operations => request.range().end > target.start(),
-                Kind::Boundary => request.start() > target.start(),
+                Kind::Boundary => {
+                    let start = request.start();
+                    start != target.start() && anchors.wanted(target.end()).any(|at| at == start)
+                }
             };
             !guarded && useful && anchors.retains(request.size(), retained)
         });
