@@ -228,7 +228,7 @@ impl Model {
                     return;
                 };
                 let operations = u64::from(what / 16).min(tracked.request.max_ops() - 1) + 1;
-                let operations = if what % 2 == 0 {
+                let operations = if what.is_multiple_of(2) {
                     tracked.request.max_ops()
                 } else {
                     operations
