@@ -5,7 +5,7 @@ use super::verify::{Pinned, Verified};
 use crate::db::{Malformed, Replayed, State};
 use crate::digest::Digest;
 use crate::log::{Journal, Log, Mark, Operations, authenticated};
-use crate::mmr::nodes::peaks_at;
+use crate::mmr::nodes::{peaks_at, peaks_through};
 use crate::mmr::{Frontier, Location, hash};
 use std::future::Future;
 
@@ -127,6 +127,10 @@ pub struct Local<J, S> {
     stale: bool,
     /// Bytes of operations appended since the last checkpoint.
     unsaved: usize,
+    /// What lies below was here before anything was appended: only the root at the end ties it to what follows.
+    seam: Location,
+    /// Whether anything was appended since.
+    appended: bool,
 }
 
 impl<J: Journal, S: State> Local<J, S> {
@@ -136,8 +140,9 @@ impl<J: Journal, S: State> Local<J, S> {
     /// # Errors
     /// [`Error::Journal`]; [`Error::Malformed`] if what is held is of another kind.
     pub fn open(journal: J, target: Target, state: S) -> Result<Self, Error<J::Error>> {
+        let target_start = target.start();
         let held = Held {
-            size: target.start(),
+            size: target_start,
             pinned: false,
             guarded: false,
         };
@@ -149,6 +154,8 @@ impl<J: Journal, S: State> Local<J, S> {
             cut: false,
             stale: false,
             unsaved: 0,
+            seam: target_start,
+            appended: false,
         };
         local.fit()?;
         Ok(local)
@@ -214,6 +221,7 @@ impl<J: Journal, S: State> Local<J, S> {
         self.cut()?;
         let range = batch.range();
         debug_assert_eq!(range.start, self.held.size, "batches are appended in order");
+        self.appended = true;
         self.journal.append(batch.operations(), batch.nodes())?;
         self.unsaved += batch.operations().bytes().len();
         self.held.size = range.end;
@@ -266,6 +274,7 @@ impl<J: Journal, S: State> Local<J, S> {
         } else {
             self.stale = true;
         }
+        self.appended = false;
         self.fit()
     }
 
@@ -281,12 +290,21 @@ impl<J: Journal, S: State> Local<J, S> {
 
     /// The root over everything up to the size: a fold of the peaks, whose digests are stored (W21.1).
     ///
+    /// A peak that came with a proven batch is right whatever lies below it here. So the peaks are built anew where
+    /// something else adjoins what was proven: from the target's start, and from where an earlier run had ended (W23).
+    ///
     /// # Errors
     /// [`Error::MissingNodes`] without pinned nodes; [`Error::Journal`].
     pub fn root(&self) -> Result<Digest, Error<J::Error>> {
         let size = self.held.size;
-        let peaks = peaks_at(&self.journal, size)?.ok_or(Error::MissingNodes(size))?;
-        Ok(hash::root(size, &peaks))
+        let stored = peaks_at(&self.journal, size)?.ok_or(Error::MissingNodes(size))?;
+        for seam in [self.target.start(), self.seam] {
+            let built = peaks_through(&self.journal, seam, size)?.ok_or(Error::MissingNodes(seam))?;
+            if built != stored {
+                return Ok(hash::root(size, &built));
+            }
+        }
+        Ok(hash::root(size, &stored))
     }
 
     /// Become a database. Only here, and only behind the checks, is it marked complete (W10.1).
@@ -341,6 +359,11 @@ impl<J: Journal, S: State> Local<J, S> {
             size,
             pinned: range.start == Location::ZERO || edge.is_some(),
             guarded: complete && !self.is_complete(),
+        };
+        self.seam = if self.appended {
+            self.seam.max(range.start).min(size)
+        } else {
+            size
         };
         self.cut = false;
         self.state = self.state.fresh(range.end.since(range.start));

@@ -355,6 +355,30 @@ fn local_data_is_used_cut_or_left_alone() {
     grow(&mut older, 1, 1, 1);
 }
 
+#[test]
+fn local_data_of_another_log_never_ends_in_a_database_wherever_it_ends() {
+    // W23.2, E73: the nodes of a proven batch are right whatever lies before it, so the stored peaks alone do not tell.
+    let source = database(11, 12, 6);
+    let target = Target::new(source.root(), at(3)..source.log().size()).unwrap();
+    let mut right = 0;
+    for size in 4..target.end().get() {
+        let mut other = database(12, 20, 6).log().journal().clone();
+        other.rewind(at(size)).unwrap();
+        let resolver = Scripted::honest(whole_journal(&source));
+        match block_on(engine(config(2, 16), &target, other, &resolver, Channels::default()).run()) {
+            Ok((log, _)) => {
+                let (ours, theirs) = (operations(log.journal()), operations(&whole_journal(&source)));
+                assert!(ours == theirs[3..], "held up to {size}");
+                right += 1;
+            }
+            // The floors of two logs that were put together may contradict each other.
+            Err(Error::Database(database::Error::Malformed(_))) => {}
+            Err(error) => panic!("held up to {size}: {error}"),
+        }
+    }
+    assert!(right > 30, "{right}");
+}
+
 fn whole_journal(db: &MemoryDb) -> MemoryJournal {
     db.log().journal().clone()
 }
