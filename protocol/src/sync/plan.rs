@@ -306,6 +306,10 @@ impl Plan {
 
     /// The database has been fitted to the new target.
     pub fn on_retargeted(&mut self, now: Duration, held: Held) -> Vec<Command> {
+        if held.size > self.held.size {
+            // More of what an earlier run had left is of use for this target.
+            self.fetched_from = held.size;
+        }
         self.held = held;
         let mut out = Vec::new();
         self.drop_below(held.size, &mut out);

@@ -379,6 +379,39 @@ fn local_data_of_another_log_never_ends_in_a_database_wherever_it_ends() {
     assert!(right > 30, "{right}");
 }
 
+#[test]
+fn local_data_of_another_log_that_an_update_brings_into_use_is_given_up() {
+    // W23.2: what is held serves the first target and is of another log where the second one is.
+    let mut source = database(11, 12, 6);
+    let shared = source.log().size();
+    let mut other = Db::open(whole_journal(&source), KIND).unwrap();
+    let first = Target::new(source.root(), at(3)..shared).unwrap();
+    grow(&mut source, 77, 8, 6);
+    grow(&mut other, 78, 30, 6);
+    let later = Target::new(source.root(), shared..source.log().size()).unwrap();
+    assert!(later.end() < other.log().size(), "held up to both ends");
+    let resolver = Scripted::honest(whole_journal(&source));
+    let (update_tx, update_rx) = mpsc::channel(1);
+    let (finish_tx, finish_rx) = mpsc::channel(1);
+    let (reached_tx, mut reached_rx) = mpsc::channel(1);
+    let channels = Channels {
+        update_rx: Some(update_rx),
+        finish_rx: Some(finish_rx),
+        reached_tx: Some(reached_tx),
+        ..Channels::default()
+    };
+    let run = engine(config(2, 16), &first, whole_journal(&other), &resolver, channels).run();
+    let tell = async {
+        assert_eq!(reached_rx.recv().await.as_ref(), Some(&first));
+        update_tx.send(later.clone()).await.unwrap();
+        assert_eq!(reached_rx.recv().await.as_ref(), Some(&later));
+        finish_tx.send(()).await.unwrap();
+    };
+    let (outcome, ()) = block_on(futures::future::join(run, tell));
+    let (log, _) = outcome.unwrap();
+    assert_eq!(log.root(), *later.root());
+}
+
 fn whole_journal(db: &MemoryDb) -> MemoryJournal {
     db.log().journal().clone()
 }
