@@ -34,8 +34,12 @@ struct Arguments {
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
     let parse = |text: &str| text.parse().ok();
-    let range = text.split_once("..").and_then(|(from, to)| Some(parse(from)?..parse(to)?));
-    range.filter(|range| !range.is_empty()).ok_or_else(|| "expected FIRST..END, like 0..1000".into())
+    let range = text
+        .split_once("..")
+        .and_then(|(from, to)| Some(parse(from)?..parse(to)?));
+    range
+        .filter(|range| !range.is_empty())
+        .ok_or_else(|| "expected FIRST..END, like 0..1000".into())
 }
 
 fn main() -> ExitCode {
@@ -53,15 +57,25 @@ fn main() -> ExitCode {
     if let Some(name) = &arguments.scenario
         && named::named(name, 0).is_none()
     {
-        print(&format!("there is no scenario called {name}; --scenario list names them\n"));
+        print(&format!(
+            "there is no scenario called {name}; --scenario list names them\n"
+        ));
         return ExitCode::FAILURE;
     }
     let begin = Instant::now();
     let report = run_all(&arguments, seeds);
     let mut text = report.to_string();
-    text += &format!("  {:<44} {:>14.1}\n", "wall seconds", begin.elapsed().as_secs_f64());
+    text += &format!(
+        "  {:<44} {:>14.1}\n",
+        "wall seconds",
+        begin.elapsed().as_secs_f64()
+    );
     for (seed, name, reasons) in &report.failures {
-        let which = if name == "random" { String::new() } else { format!(" --scenario {name}") };
+        let which = if name == "random" {
+            String::new()
+        } else {
+            format!(" --scenario {name}")
+        };
         text += &format!("\nseed {seed} failed:\n");
         for reason in reasons {
             text += &format!("  {reason}\n");
@@ -71,7 +85,11 @@ fn main() -> ExitCode {
         );
     }
     print(&text);
-    if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if report.passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn run_all(arguments: &Arguments, seeds: Range<u64>) -> Report {
@@ -102,7 +120,10 @@ fn run_all(arguments: &Arguments, seeds: Range<u64>) -> Report {
                     *told = Instant::now();
                     let (runs, failed) = (total.runs, total.failures.len());
                     let all = seeds.end - seeds.start;
-                    eprint!("\r{runs} of {all} seeds, {failed} failed, {:.0} s ", begin.elapsed().as_secs_f64());
+                    eprint!(
+                        "\r{runs} of {all} seeds, {failed} failed, {:.0} s ",
+                        begin.elapsed().as_secs_f64()
+                    );
                 }
             }
         }

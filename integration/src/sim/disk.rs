@@ -12,7 +12,7 @@ use super::check::Attempt;
 use super::time::{Time, locked};
 use cordee_node::storage::faulty::FaultyDisk;
 use cordee_node::storage::{self, DiskJournal, Options};
-use cordee_protocol::db::{Kind, Keys};
+use cordee_protocol::db::{Keys, Kind};
 use cordee_protocol::log::Log;
 use cordee_protocol::sync::database::{self, Held, Local};
 use cordee_protocol::sync::verify::{Pinned, Verified};

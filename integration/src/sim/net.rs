@@ -140,7 +140,10 @@ impl Net {
         if self.rng.random_bool((access.loss + far.loss).clamp(0.0, 1.0)) {
             near.sent.stalled += 1;
             arrives += access.stall;
-            if self.rng.random_bool(access.breaks.max(far.breaks).clamp(0.0, 1.0)) {
+            if self
+                .rng
+                .random_bool(access.breaks.max(far.breaks).clamp(0.0, 1.0))
+            {
                 near.sent.broken += 1;
                 return Transit::Breaks(arrives);
             }
@@ -186,10 +189,22 @@ mod tests {
         }
         // 1,000 bytes take a second of the uplink, and 20 ms the way.
         assert_eq!(net.send(1, 2, 1000), Transit::Arrives(millis(1020)));
-        assert_eq!(net.send(1, 3, 1000), Transit::Arrives(millis(2020)), "behind the first");
-        assert_eq!(net.send(3, 1, 1000), Transit::Arrives(millis(1020)), "an uplink of its own");
+        assert_eq!(
+            net.send(1, 3, 1000),
+            Transit::Arrives(millis(2020)),
+            "behind the first"
+        );
+        assert_eq!(
+            net.send(3, 1, 1000),
+            Transit::Arrives(millis(1020)),
+            "an uplink of its own"
+        );
         assert_eq!(net.send(1, 2, 4000), Transit::Arrives(millis(9020)), "held back");
-        assert_eq!(net.send(1, 3, 1), Transit::Arrives(millis(6021)), "on the same side");
+        assert_eq!(
+            net.send(1, 3, 1),
+            Transit::Arrives(millis(6021)),
+            "on the same side"
+        );
         assert!(net.reaches(1, 2));
         assert_eq!(net.sent(1).bytes, 7001);
     }

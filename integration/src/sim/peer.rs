@@ -6,10 +6,10 @@ use super::lies;
 use super::net::NodeId;
 use super::source::{SourceId, SourceLog};
 use super::time::{Time, locked};
+use cordee_protocol::Location;
 use cordee_protocol::codec::Decode;
 use cordee_protocol::sync::serve::{self, Budget, Source};
 use cordee_protocol::wire::{Answer, Ask, Frame, Request, Status};
-use cordee_protocol::Location;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::{Arc, Mutex};
@@ -162,7 +162,11 @@ impl Peer {
 }
 
 fn shorter(request: &Request, most: u64) -> Request {
-    let shorter = Request::operations(request.size(), request.start(), request.max_ops().min(most.max(1)));
+    let shorter = Request::operations(
+        request.size(),
+        request.start(),
+        request.max_ops().min(most.max(1)),
+    );
     match request.kind() {
         cordee_protocol::wire::Kind::Operations => shorter.unwrap_or(*request),
         cordee_protocol::wire::Kind::Boundary => *request,
@@ -191,13 +195,20 @@ impl Served {
     fn size(&self) -> Location {
         let now = self.time.now();
         let past = self.holds.sizes.iter().take_while(|(from, _)| *from <= now);
-        past.last().map(|(_, size)| *size).unwrap_or_default().min(self.log.size())
+        past.last()
+            .map(|(_, size)| *size)
+            .unwrap_or_default()
+            .min(self.log.size())
     }
 }
 
 impl Source for Served {
     fn status(&self) -> Status {
-        status(self.log.kind.to_string(), self.holds.oldest, self.size().saturating_add(self.boast))
+        status(
+            self.log.kind.to_string(),
+            self.holds.oldest,
+            self.size().saturating_add(self.boast),
+        )
     }
 
     fn answer(&self, ask: &Ask) -> Frame {

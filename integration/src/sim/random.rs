@@ -19,8 +19,8 @@ use std::time::Duration;
 /// Joiners have names from here on, peers below.
 pub const FIRST_JOINER: NodeId = 100_000;
 
-/// Batches and writes in each: 200 to about 8,000 operations.
-const SHAPES: [(u64, u64); 4] = [(12, 12), (40, 20), (60, 40), (300, 8)];
+/// Batches and writes in each: 200 to about 15,000 operations.
+const SHAPES: [(u64, u64); 4] = [(12, 12), (60, 40), (300, 8), (120, 60)];
 
 impl Scenario {
     /// What `seed` draws.
@@ -88,14 +88,20 @@ impl Draw {
             7..9 => 2,
             _ => 3,
         };
-        let joiners: Vec<_> = (0..joiners).map(|number| self.joiner(FIRST_JOINER + number)).collect();
+        let joiners: Vec<_> = (0..joiners)
+            .map(|number| self.joiner(FIRST_JOINER + number))
+            .collect();
         let peers = self.peers();
         let mut partitions = Vec::new();
         if self.chance(0.15) {
             let start = self.moment(0..3000);
             let end = start + self.moment(200..25_000);
             self.calm = self.calm.max(end);
-            let side = peers.iter().map(|peer| peer.id).filter(|_| self.rng.random_bool(0.4)).collect();
+            let side = peers
+                .iter()
+                .map(|peer| peer.id)
+                .filter(|_| self.rng.random_bool(0.4))
+                .collect();
             partitions.push(Partition {
                 during: start..end,
                 side,
@@ -115,11 +121,15 @@ impl Draw {
     }
 
     fn access(&mut self) -> Access {
-        let loss = if self.chance(0.2) { self.rng.random_range(0.0..0.1) } else { 0.0 };
+        let loss = if self.chance(0.2) {
+            self.rng.random_range(0.0..0.1)
+        } else {
+            0.0
+        };
         Access {
             latency: Duration::from_micros(self.rng.random_range(100..60_000)),
             jitter: Duration::from_micros(self.rng.random_range(0..20_000)),
-            uplink: 1 << self.rng.random_range(16..24),
+            uplink: 1 << self.rng.random_range(14..23),
             loss,
             stall: millis(self.rng.random_range(50..1000)),
             breaks: self.rng.random_range(0.0..0.3),
@@ -128,7 +138,11 @@ impl Draw {
 
     fn peers(&mut self) -> Vec<PeerSpec> {
         let count = self.rng.random_range(1..9);
-        let liars = if self.chance(0.5) { self.rng.random_range(0.0..0.9) } else { 0.0 };
+        let liars = if self.chance(0.5) {
+            self.rng.random_range(0.0..0.9)
+        } else {
+            0.0
+        };
         // One is there from some time on, holds everything and does as it should.
         (0..count).map(|id| self.peer(id, liars)).collect()
     }
@@ -139,7 +153,11 @@ impl Draw {
             Conduct::Honest
         } else if self.chance(liars) {
             let lie = LIES.choose(&mut self.rng).copied().unwrap_or("junk");
-            let share = if self.chance(0.5) { 1.0 } else { self.rng.random_range(0.1..1.0) };
+            let share = if self.chance(0.5) {
+                1.0
+            } else {
+                self.rng.random_range(0.1..1.0)
+            };
             Conduct::Lies(lie, share)
         } else {
             match self.rng.random_range(0..12) {
@@ -153,10 +171,14 @@ impl Draw {
         };
         let mut access = self.access();
         if is_sure {
-            access.uplink = access.uplink.max(1 << 18);
+            access.uplink = access.uplink.max(1 << 16);
             access.loss = access.loss.min(0.02);
         }
-        let start = if self.chance(0.5) { Duration::ZERO } else { self.moment(0..4000) };
+        let start = if self.chance(0.5) {
+            Duration::ZERO
+        } else {
+            self.moment(0..4000)
+        };
         let mut online = vec![(start, true)];
         if self.chance(0.2) {
             let mut at = start;
@@ -209,11 +231,13 @@ impl Draw {
     }
 
     fn target(&mut self, commit: &Commit, at_least: Location) -> Target {
-        let most = commit.floor.unwrap_or_else(|| Location::new(commit.size.get() / 2).unwrap_or_default());
-        let start = if self.chance(0.7) {
-            most
-        } else {
-            Location::new(self.rng.random_range(0..=most.get())).unwrap_or_default()
+        let most = commit
+            .floor
+            .unwrap_or_else(|| Location::new(commit.size.get() / 2).unwrap_or_default());
+        let start = match self.rng.random_range(0..10) {
+            0..4 => most,
+            4..6 => Location::ZERO,
+            _ => Location::new(self.rng.random_range(0..=most.get())).unwrap_or_default(),
         };
         commit.target(start.max(at_least).min(most.max(at_least)))
     }
@@ -224,14 +248,25 @@ impl Draw {
         let target = self.target(&first, Location::ZERO);
         let updates = if moves { self.updates(&target) } else { Vec::new() };
         let wrong = self.chance(0.08).then(|| self.wrong(&target));
-        let faults = if self.chance(0.35) { self.faults() } else { Vec::new() };
-        let starts = if id == FIRST_JOINER { Duration::ZERO } else { self.moment(0..6000) };
+        let faults = if self.chance(0.35) {
+            self.faults()
+        } else {
+            Vec::new()
+        };
+        let starts = if id == FIRST_JOINER {
+            Duration::ZERO
+        } else {
+            self.moment(0..6000)
+        };
+        let before = self.before(&target);
+        // A node does not look for changed bits in the nodes that it proves with.
+        let serves = self.chance(0.7) && before.as_ref().is_none_or(|before| before.damage.is_none());
         JoinerSpec {
             id,
             access: self.access(),
             starts,
             wrong,
-            before: self.before(&target),
+            before,
             target,
             waits: self.chance(0.5),
             updates,
@@ -239,7 +274,7 @@ impl Draw {
             disk: self.disk(),
             engine: self.engine(),
             policy: self.policy(),
-            serves: self.chance(0.7),
+            serves,
         }
     }
 
@@ -253,10 +288,21 @@ impl Draw {
             let commit = self.commit(0.1);
             if commit.size <= last.end() {
                 // Stale, or the same again.
-                updates.push((at, if self.chance(0.5) { last.clone() } else { commit.target(Location::ZERO) }));
+                updates.push((
+                    at,
+                    if self.chance(0.5) {
+                        last.clone()
+                    } else {
+                        commit.target(Location::ZERO)
+                    },
+                ));
                 continue;
             }
-            let start = if moves_start { commit.floor.unwrap_or(last.start()) } else { last.start() };
+            let start = if moves_start {
+                commit.floor.unwrap_or(last.start())
+            } else {
+                last.start()
+            };
             last = commit.target(start.max(last.start()));
             updates.push((at, last.clone()));
         }
@@ -290,7 +336,11 @@ impl Draw {
         if !self.chance(0.4) {
             return None;
         }
-        let source = if self.chance(0.25) { self.other } else { self.source };
+        let source = if self.chance(0.25) {
+            self.other
+        } else {
+            self.source
+        };
         let log = source.log();
         let commit = log.commits[self.rng.random_range(0..log.commits.len())];
         let most = commit.floor.unwrap_or(commit.size).min(target.start());
@@ -342,19 +392,30 @@ impl Draw {
             segment_bits: self.rng.random_range(13..18),
             buffer_bytes: 1 << self.rng.random_range(10..16),
             save_bytes: 1 << self.rng.random_range(11..18),
-            rate: if slow { 1 << self.rng.random_range(16..20) } else { 50 << 20 },
-            sync: if slow { millis(self.rng.random_range(5..100)) } else { millis(1) },
+            rate: if slow {
+                1 << self.rng.random_range(16..20)
+            } else {
+                50 << 20
+            },
+            sync: if slow {
+                millis(self.rng.random_range(5..100))
+            } else {
+                millis(1)
+            },
         }
     }
 
     fn engine(&mut self) -> plan::Config {
         plan::Config {
-            max_outstanding_requests: NonZeroUsize::new(self.rng.random_range(1..25)).unwrap_or(NonZeroUsize::MIN),
+            max_outstanding_requests: NonZeroUsize::new(self.rng.random_range(1..25))
+                .unwrap_or(NonZeroUsize::MIN),
             fetch_batch_size: NonZeroU64::new(1 << self.rng.random_range(3..11)).unwrap_or(NonZeroU64::MIN),
             batch_bytes: NonZeroU64::new(1 << self.rng.random_range(10..16)).unwrap_or(NonZeroU64::MIN),
             max_buffered_bytes: 1 << self.rng.random_range(14..21),
             max_retained_roots: self.rng.random_range(0..9),
-            request_timeout: self.chance(0.2).then(|| Duration::from_secs(self.rng.random_range(20..60))),
+            request_timeout: self
+                .chance(0.2)
+                .then(|| Duration::from_secs(self.rng.random_range(20..60))),
             ..plan::Config::default()
         }
     }

@@ -97,7 +97,11 @@ impl fmt::Display for Report {
         for (what, count) in &self.counts {
             row(f, what, count)?;
         }
-        writeln!(f, "\n  {:<20} {:>8} {:>8} {:>12} {:>12}", "lie", "liars", "told", "heard by", "banned by")?;
+        writeln!(
+            f,
+            "\n  {:<20} {:>8} {:>8} {:>12} {:>12}",
+            "lie", "liars", "told", "heard by", "banned by"
+        )?;
         for (lie, liars) in &self.liars {
             let Liars {
                 peers,

@@ -63,7 +63,14 @@ enum Purpose {
 
 impl Hub {
     /// A node that is connected to nobody.
-    pub fn new(id: NodeId, world: &Arc<World>, kind: String, config: Config, judge: Judge, seed: u64) -> Self {
+    pub fn new(
+        id: NodeId,
+        world: &Arc<World>,
+        kind: String,
+        config: Config,
+        judge: Judge,
+        seed: u64,
+    ) -> Self {
         Self {
             id,
             world: Arc::clone(world),
@@ -88,14 +95,21 @@ impl Hub {
     /// Dial `peer`, and again whenever the connection is down.
     pub fn know(self: &Arc<Self>, peer: NodeId, address: Option<IpAddr>) {
         let (up, epoch) = (false, 0);
-        locked(&self.state).links.insert(peer, Link { address, up, epoch });
+        locked(&self.state)
+            .links
+            .insert(peer, Link { address, up, epoch });
         self.dial_after(peer, Duration::ZERO);
     }
 
     /// Whom it is connected to.
     pub fn connected(&self) -> Vec<NodeId> {
         let state = locked(&self.state);
-        state.links.iter().filter(|(_, link)| link.up).map(|(peer, _)| *peer).collect()
+        state
+            .links
+            .iter()
+            .filter(|(_, link)| link.up)
+            .map(|(peer, _)| *peer)
+            .collect()
     }
 
     /// Why nothing moves.
@@ -172,7 +186,9 @@ impl Hub {
     pub fn on_greeted(self: &Arc<Self>, peer: NodeId, status: &Status) {
         let mut state = locked(&self.state);
         if state.links.get(&peer).is_some_and(|link| link.up) {
-            state.policy.on_status(self.world.time.now(), peer, status.clone());
+            state
+                .policy
+                .on_status(self.world.time.now(), peer, status.clone());
             self.pump(&mut state);
         }
     }
@@ -218,7 +234,8 @@ impl Hub {
                 request,
             } => match self.epoch(state, peer) {
                 Some(epoch) => {
-                    self.world.log(|| format!("{} asks {peer} for {}", self.id, show(&request)));
+                    self.world
+                        .log(|| format!("{} asks {peer} for {}", self.id, show(&request)));
                     self.send(peer, epoch, Purpose::Range(attempt), &Ask::Range(request));
                 }
                 None => state.policy.on_failed(now, peer, attempt, Failure::Local),
@@ -230,7 +247,8 @@ impl Hub {
                 }
             }
             Action::Ban { peer, ban } => {
-                self.world.log(|| format!("{} bans {peer}: it {}", self.id, ban.reason.sentence()));
+                self.world
+                    .log(|| format!("{} bans {peer}: it {}", self.id, ban.reason.sentence()));
                 state.judge.on_ban(&self.world, peer);
                 if let Some(link) = state.links.get_mut(&peer).filter(|link| link.up) {
                     link.up = false;
@@ -240,12 +258,18 @@ impl Hub {
                 }
             }
             Action::Suspect { root, peers } => {
-                self.world.log(|| format!("{} suspects the root of size {}: {peers:?} failed", self.id, root.1));
+                self.world.log(|| {
+                    format!(
+                        "{} suspects the root of size {}: {peers:?} failed",
+                        self.id, root.1
+                    )
+                });
                 state.judge.on_suspect(&self.world, root);
                 self.suspect.notify_one();
             }
             Action::Penalised { peer, offence } => {
-                self.world.log(|| format!("{} penalises {peer}: it {}", self.id, offence.sentence()));
+                self.world
+                    .log(|| format!("{} penalises {peer}: it {}", self.id, offence.sentence()));
                 self.world.count(&format!("penalty: {}", offence.label()), 1);
             }
             // What is only told to people.
@@ -254,7 +278,11 @@ impl Hub {
     }
 
     fn epoch(&self, state: &State, peer: NodeId) -> Option<u64> {
-        state.links.get(&peer).filter(|link| link.up).map(|link| link.epoch)
+        state
+            .links
+            .get(&peer)
+            .filter(|link| link.up)
+            .map(|link| link.epoch)
     }
 
     fn send(self: &Arc<Self>, peer: NodeId, epoch: u64, purpose: Purpose, ask: &Ask) {
@@ -263,10 +291,14 @@ impl Hub {
         let transit = locked(&self.world.net).send(self.id, peer, bytes.len());
         match transit {
             Transit::Arrives(at) => {
-                self.world.time.at(at, move || hub.on_asked(peer, epoch, purpose, &bytes));
+                self.world
+                    .time
+                    .at(at, move || hub.on_asked(peer, epoch, purpose, &bytes));
             }
             Transit::Breaks(at) => {
-                self.world.time.at(at, move || hub.on_broken(peer, epoch, purpose));
+                self.world
+                    .time
+                    .at(at, move || hub.on_broken(peer, epoch, purpose));
             }
         }
     }
@@ -290,7 +322,9 @@ impl Hub {
                     let transit = locked(&hub.world.net).send(peer, hub.id, bytes.len());
                     let (time, hub) = (hub.world.time.clone(), Arc::clone(&hub));
                     match transit {
-                        Transit::Arrives(at) => time.at(at, move || hub.on_answered(peer, epoch, purpose, bytes)),
+                        Transit::Arrives(at) => {
+                            time.at(at, move || hub.on_answered(peer, epoch, purpose, bytes))
+                        }
                         Transit::Breaks(at) => time.at(at, move || hub.on_broken(peer, epoch, purpose)),
                     };
                 };
@@ -341,7 +375,8 @@ impl Hub {
     fn on_verdict(self: &Arc<Self>, heard: &Heard, verdict: Option<bool>) {
         let now = self.world.time.now();
         let (id, peer, root) = (self.id, heard.peer, heard.root);
-        self.world.log(|| format!("{id} says {verdict:?} to {peer} for {}", show(&heard.request)));
+        self.world
+            .log(|| format!("{id} says {verdict:?} to {peer} for {}", show(&heard.request)));
         let mut state = locked(&self.state);
         if verdict == Some(true) {
             state.progress = now;
@@ -374,7 +409,13 @@ fn status_of(bytes: &Bytes) -> Option<Status> {
 
 fn show(request: &Request) -> String {
     let range = request.range();
-    format!("{:?} {}..{} of {}", request.kind(), range.start, range.end, request.size())
+    format!(
+        "{:?} {}..{} of {}",
+        request.kind(),
+        range.start,
+        range.end,
+        request.size()
+    )
 }
 
 /// An answer that was handed to the engine.
@@ -461,7 +502,8 @@ impl<'a> Fetch<'a> {
 
     fn turn(&self, peer: NodeId, turn: Turn) {
         let hub = self.hub;
-        hub.world.log(|| format!("{} got {turn:?} from {peer} for {}", hub.id, show(&self.request)));
+        hub.world
+            .log(|| format!("{} got {turn:?} from {peer} for {}", hub.id, show(&self.request)));
         let mut state = locked(&hub.state);
         state.policy.on_turned(hub.world.time.now(), self.id, turn);
         if turn == Turn::Malformed {
@@ -475,7 +517,9 @@ impl<'a> Fetch<'a> {
         let hub = Arc::clone(self.hub);
         let mut state = locked(&hub.state);
         state.waiting.remove(&self.id);
-        let receipt = state.policy.on_accepted(hub.world.time.now(), self.id, operations);
+        let receipt = state
+            .policy
+            .on_accepted(hub.world.time.now(), self.id, operations);
         hub.pump(&mut state);
         drop(state);
         let heard = Heard {

@@ -71,6 +71,7 @@ pub fn run(scenario: &Scenario, logs: bool) -> Report {
             world.fail(format!("node {}: {ran:?}, waiting because {why:?}", joiner.id()));
         }
     }
+    world.time.clear();
     report(scenario, &world, &joiners)
 }
 
@@ -83,7 +84,14 @@ fn add_peer(world: &Arc<World>, scenario: &Scenario, spec: &PeerSpec) {
     let seed = scenario.seed.wrapping_mul(1 << 20) ^ u64::from(spec.id);
     let other = scenario.other.log();
     super::time::locked(&world.net).add(spec.id, spec.access);
-    world.add_peer(Peer::new(spec.id, spec.conduct.clone(), spec.thinks, Arc::new(served), &other, seed));
+    world.add_peer(Peer::new(
+        spec.id,
+        spec.conduct.clone(),
+        spec.thinks,
+        Arc::new(served),
+        &other,
+        seed,
+    ));
     for (number, (at, online)) in spec.online.iter().copied().enumerate() {
         let (id, then) = (spec.id, Arc::clone(world));
         world.time.at(at, move || then.set_online(id, online));
@@ -111,7 +119,14 @@ fn add_joiner(world: &Arc<World>, scenario: &Scenario, spec: &super::scenario::J
     let served = Arc::new(Copy::new(kind));
     let honest = Arc::clone(&served);
     let other = scenario.other.log();
-    world.add_peer(Peer::new(spec.id, Conduct::Honest, Duration::from_micros(300), honest, &other, seed));
+    world.add_peer(Peer::new(
+        spec.id,
+        Conduct::Honest,
+        Duration::from_micros(300),
+        honest,
+        &other,
+        seed,
+    ));
     world.set_online(spec.id, true);
     Joiner::new(spec.clone(), scenario, world, hub, served)
 }
@@ -123,11 +138,17 @@ fn look_after(world: &Arc<World>, peers: Vec<PeerSpec>, joiners: Vec<Arc<Joiner>
         let now = then.time.now();
         for joiner in joiners.iter().filter(|joiner| !joiner.is_done()) {
             let waited = now.saturating_sub(joiner.since());
-            let able = (peers.iter()).find(|peer| could_help(peer, joiner.id(), &joiner.target(), &scenario, now));
+            let able =
+                (peers.iter()).find(|peer| could_help(peer, joiner.id(), &joiner.target(), &scenario, now));
             if let Some(able) = able.filter(|_| waited > PATIENCE && joiner.spec().starts + PATIENCE < now) {
-                let why = joiner.hub().why().unwrap_or_else(|| "something is under way".into());
+                let why = joiner
+                    .hub()
+                    .why()
+                    .unwrap_or_else(|| "something is under way".into());
                 let (id, able) = (joiner.id(), able.id);
-                then.fail(format!("node {id} is stuck for {waited:?}, though {able} could help: {why}"));
+                then.fail(format!(
+                    "node {id} is stuck for {waited:?}, though {able} could help: {why}"
+                ));
             }
         }
         look_after(&then, peers, joiners, scenario);
@@ -141,7 +162,10 @@ fn could_help(peer: &PeerSpec, joiner: NodeId, target: &Target, scenario: &Scena
     let good_link = peer.access.uplink >= 16 << 10 && peer.access.loss < 0.2;
     let before = peer.online.iter().take_while(|(at, _)| *at <= since).last();
     let there = before.is_some_and(|(_, online)| *online)
-        && !peer.online.iter().any(|(at, online)| !online && (since..now).contains(at));
+        && !peer
+            .online
+            .iter()
+            .any(|(at, online)| !online && (since..now).contains(at));
     let size = peer.holds.sizes.iter().take_while(|(at, _)| *at <= since).last();
     let holds = peer.holds.oldest <= target.start() && size.is_some_and(|(_, size)| *size >= target.end());
     let parted = scenario.partitions.iter().any(|partition| {
@@ -165,18 +189,37 @@ fn report(scenario: &Scenario, world: &World, joiners: &[Arc<Joiner>]) -> Report
         report.fetched += totals.fetched;
         report.again += totals.again;
         report.requests += totals.requests;
-        report.synced += u64::from(joiner.is_done()) * joiner.target().range().end.get().saturating_sub(joiner.target().start().get());
+        report.synced += u64::from(joiner.is_done())
+            * joiner
+                .target()
+                .range()
+                .end
+                .get()
+                .saturating_sub(joiner.target().start().get());
     }
     for peer in world.peers() {
         report.bytes += super::time::locked(&world.net).sent(peer.id).bytes;
         let sent = super::time::locked(&world.net).sent(peer.id);
         world.count("fault: lost message", sent.stalled);
         world.count("fault: broken stream", sent.broken);
-        world.count(&format!("peers: {}", if peer.conduct.lies() { "liar" } else { peer.conduct.name() }), 1);
+        world.count(
+            &format!(
+                "peers: {}",
+                if peer.conduct.lies() {
+                    "liar"
+                } else {
+                    peer.conduct.name()
+                }
+            ),
+            1,
+        );
         if !peer.conduct.lies() {
             continue;
         }
-        let row = report.liars.entry(peer.conduct.name()).or_insert_with(Liars::default);
+        let row = report
+            .liars
+            .entry(peer.conduct.name())
+            .or_insert_with(Liars::default);
         row.peers += 1;
         row.told += peer.told();
         for joiner in joiners {
@@ -190,7 +233,9 @@ fn report(scenario: &Scenario, world: &World, joiners: &[Arc<Joiner>]) -> Report
     report.events = world.take_events();
     let failures = world.take_failures();
     if !failures.is_empty() {
-        report.failures.push((scenario.seed, scenario.name.clone(), failures));
+        report
+            .failures
+            .push((scenario.seed, scenario.name.clone(), failures));
     }
     report
 }

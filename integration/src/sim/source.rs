@@ -47,7 +47,9 @@ impl SourceId {
     pub fn log(self) -> Arc<SourceLog> {
         static LOGS: OnceLock<Mutex<BTreeMap<SourceId, Arc<SourceLog>>>> = OnceLock::new();
         let mut logs = locked(LOGS.get_or_init(Mutex::default));
-        let log = logs.entry(self).or_insert_with(|| Arc::new(SourceLog::grow(self)));
+        let log = logs
+            .entry(self)
+            .or_insert_with(|| Arc::new(SourceLog::grow(self)));
         Arc::clone(log)
     }
 }

@@ -12,7 +12,6 @@
 //! 1. The clock moves only when no task is ready.
 //! 2. A run ends: its tasks end, or virtual time is up, or the steps are, or nothing is left that could happen. Each of
 //!    these has a name ([`Ran`]).
-//! 3. Whatever is in the queue is dropped at the end of a run, so that what refers to itself through it is freed.
 
 use cordee_protocol::sync::runtime::Runtime;
 use futures::future::BoxFuture;
@@ -145,16 +144,16 @@ impl Time {
         ArcWake::wake_by_ref(&task);
     }
 
-    /// Let everything happen until `done`, or until a bound is met. Afterwards nothing more will happen.
+    /// Let everything happen until `done`, or until a bound is met.
     pub fn run(&self, bounds: Bounds, done: impl Fn() -> bool) -> Ran {
-        let ran = loop {
+        loop {
             if done() {
-                break Ran::Done;
+                return Ran::Done;
             }
             let mut state = self.lock();
             state.steps += 1;
             if state.steps > bounds.steps {
-                break Ran::OutOfSteps;
+                return Ran::OutOfSteps;
             }
             let task = locked(&state.ready).pop_front();
             if let Some(task) = task {
@@ -163,10 +162,10 @@ impl Time {
                 continue;
             }
             let Some((Key(at, _), event)) = state.events.pop_first() else {
-                break Ran::Idle;
+                return Ran::Idle;
             };
             if at > bounds.until {
-                break Ran::OutOfTime;
+                return Ran::OutOfTime;
             }
             state.now = at;
             drop(state);
@@ -174,13 +173,11 @@ impl Time {
                 Event::Job(job) => job(),
                 Event::Wake(waker) => waker.wake(),
             }
-        };
-        self.clear();
-        ran
+        }
     }
 
-    /// Drop everything that is to happen, and what dropping it brings about.
-    fn clear(&self) {
+    /// Drop everything that is to happen, and what dropping it brings about: what refers to itself through it is freed.
+    pub fn clear(&self) {
         loop {
             let mut state = self.lock();
             let events = std::mem::take(&mut state.events);

@@ -131,7 +131,10 @@ impl World {
 
     /// The events so far.
     pub fn take_events(&self) -> Vec<String> {
-        self.events.as_ref().map(|events| std::mem::take(&mut *locked(events))).unwrap_or_default()
+        self.events
+            .as_ref()
+            .map(|events| std::mem::take(&mut *locked(events)))
+            .unwrap_or_default()
     }
 
     /// The properties that did not hold.
