@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// All of them.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "plain",
     "one-honest-of-twenty",
     "quick-liars",
@@ -25,6 +25,7 @@ pub const NAMES: [&str; 11] = [
     "moving-target",
     "moving-start",
     "another-history",
+    "held-from-below",
     "parted",
     "relay",
 ];
@@ -67,6 +68,16 @@ pub fn named(name: &str, seed: u64) -> Option<Scenario> {
                 source: stage.scenario.other,
                 range: Location::ZERO..location(end * 2 / 3),
                 complete: false,
+                damage: None,
+            });
+        }
+        // E71: a database without a floor is complete, and begins below the target's start. What is too much goes for good.
+        "held-from-below" => {
+            let range = Location::ZERO..stage.joiner().target.end();
+            stage.joiner().before = Some(Before {
+                source: stage.scenario.source,
+                range,
+                complete: true,
                 damage: None,
             });
         }
@@ -143,7 +154,8 @@ struct Stage {
 impl Stage {
     fn new(name: &str, seed: u64) -> Self {
         let source = SourceId {
-            kind: 0,
+            // Unordered, or immutable where there is to be no floor.
+            kind: if name == "held-from-below" { 3 } else { 0 },
             seed: 1,
             commits: 60,
             writes: 40,
@@ -155,7 +167,7 @@ impl Stage {
         };
         let log = source.log();
         let last = log.commits[log.commits.len() - 1];
-        let target = last.target(log.commits[8].floor.unwrap_or_default());
+        let target = last.target(log.commits[8].floor.unwrap_or(log.commits[8].size));
         let scenario = Scenario {
             name: name.into(),
             seed,

@@ -319,8 +319,10 @@ impl<J: Journal, S: State> Local<J, S> {
         }
         let last = self.state.last().map_err(Error::Malformed)?;
         let floor = self.floor_of(last)?;
+        let stored = self.journal.bounds();
         self.cut()?;
-        if !self.is_complete() {
+        // What lies below the target's start goes for good, or the database would be another one when it is opened again.
+        if !self.is_complete() || self.journal.bounds() != stored {
             self.journal.commit(Mark::Complete { root: got, floor })?;
         }
         let log = Log::open(self.journal).map_err(|error| match error {
@@ -417,6 +419,8 @@ impl<J: Journal, S: State> Local<J, S> {
             }
         }
         self.cut = true;
+        // There is no complete database any more that the next append could unmake.
+        self.held.guarded = false;
         Ok(())
     }
 }

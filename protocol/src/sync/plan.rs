@@ -59,6 +59,8 @@ pub struct Plan {
     held: Held,
     /// Where this sync began to fetch: what lies below came from an earlier run.
     fetched_from: Location,
+    /// The start whose pinned nodes do not come from an earlier run.
+    pinned_at: Option<Location>,
     seen: Seen,
     stage: Stage,
     /// A caller decides when to finish (E65), has decided (E63), or leaves it to us (E66).
@@ -118,6 +120,7 @@ impl Plan {
             buffered_bytes: 0,
             held,
             fetched_from: held.size,
+            pinned_at: None,
             seen: Seen::default(),
             stage: Stage::Fetching,
             finish: if waits_for_finish {
@@ -194,6 +197,7 @@ impl Plan {
             self.boundary_refused = false;
             if start == self.target.start() && !self.held.pinned {
                 self.held.pinned = true;
+                self.pinned_at = Some(start);
                 out.push(Command::Pin(id));
             }
         }
@@ -342,7 +346,9 @@ impl Plan {
             });
             return out;
         }
-        if self.reused() > 0 {
+        let start = self.target.start();
+        let found_pinned = start > Location::ZERO && self.pinned_at != Some(start);
+        if self.reused() > 0 || (self.held.pinned && found_pinned) {
             // W23.2: everything fetched was proven against the root, so what was here before is of another log.
             return vec![Command::Restart];
         }
@@ -358,6 +364,7 @@ impl Plan {
         self.stage = Stage::Fetching;
         self.held = held;
         self.fetched_from = held.size;
+        self.pinned_at = Some(self.target.start());
         self.coverage = Coverage::default();
         let gone = self.requests.retain(|_| false);
         let mut out = self.cancel(gone);
@@ -477,10 +484,13 @@ impl Plan {
             self.retained.pop_front();
         }
         // Kept: what is still in range and can still be verified (W22.4). The boundary is asked again for the new size
-        // (E52); a forgotten root's answers could not be judged, so they are not waited for.
+        // (E52); a forgotten root's answers could not be judged, so they are not waited for; an earlier target's last
+        // operation shows nothing of this one.
         let retained = &self.retained;
+        let guarded = self.held.guarded;
         let gone = self.requests.retain(|tracked| {
-            tracked.request.kind() == Kind::Operations
+            !guarded
+                && tracked.request.kind() == Kind::Operations
                 && tracked.request.range().end > target.start()
                 && retained.iter().any(|(size, _)| *size == tracked.request.size())
         });

@@ -455,6 +455,40 @@ fn a_target_nobody_can_prove_changes_nothing_on_disk() {
 }
 
 #[test]
+fn an_update_guards_nothing_once_the_older_database_is_gone() {
+    // W22.4: else the newest last operation would be waited for at each update, before anything is appended.
+    let older = database(21, 10, 12);
+    let newer = database(21, 20, 12);
+    let target = newer.target();
+    let target = Target::new(*target.root(), Location::ZERO..target.end()).unwrap();
+    let mut local = Client::open(whole_journal(&older), target.clone(), Keys::new(KIND)).unwrap();
+    assert!(local.held().guarded);
+    let request = Request::operations(target.end(), local.held().size, 5).unwrap();
+    let response = serve::answer(newer.log().journal(), &request, Budget::default()).unwrap();
+    let (batch, _) = verify(&request, target.root(), response).unwrap();
+    local.append(&batch).unwrap();
+    assert!(!local.held().guarded);
+    assert!(!local.retarget(target).unwrap().guarded);
+}
+
+#[test]
+fn pinned_nodes_of_another_log_are_asked_for_again() {
+    // W23.2: nothing but pinned nodes is held, and they are of another log.
+    let source = database(11, 12, 6);
+    let target = Target::new(source.root(), at(37)..source.log().size()).unwrap();
+    let mut other = whole_journal(&database(12, 12, 6));
+    other.prune(at(37)).unwrap();
+    other.rewind(at(37)).unwrap();
+    let resolver = Scripted::honest(whole_journal(&source));
+    let copy = sync(config(2, 16), &target, other, &resolver).unwrap();
+    assert_eq!(copy.root(), *target.root());
+    assert_eq!(
+        copy.log().pinned_nodes_at(at(37)).unwrap(),
+        source.log().pinned_nodes_at(at(37)).unwrap()
+    );
+}
+
+#[test]
 fn a_whole_database_that_is_given_up_is_not_taken_for_what_replaces_it() {
     // W9.2, W10.1: the same root and size, but held from above the new target's start only.
     let full = database(22, 20, 12);

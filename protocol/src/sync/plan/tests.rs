@@ -315,3 +315,24 @@ fn a_journal_beyond_the_target_is_a_bug_that_is_named() {
         [Command::Fail(Ended::InvalidState { .. })]
     ));
 }
+
+#[test]
+fn only_the_newest_last_operation_is_asked_for_while_a_database_is_guarded() {
+    // W14.1, W18: a burst of updates must not pile up requests.
+    let held = Held {
+        size: at(20),
+        pinned: true,
+        guarded: true,
+    };
+    let mut plan = Plan::new(config(2, 8), target(0, 50), held, false);
+    assert_eq!(shapes(&plan.on_start(NOW)), [(49, 1, false)]);
+    for end in [60, 70, 80] {
+        let commands = plan.on_updates([target(0, end)]);
+        assert!(
+            matches!(commands[..], [Command::Cancel(_), Command::Retarget(_)]),
+            "{commands:?}"
+        );
+        assert_eq!(shapes(&plan.on_retargeted(NOW, held)), [(end - 1, 1, false)]);
+        assert_eq!(plan.in_flight(), 1);
+    }
+}
