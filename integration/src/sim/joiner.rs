@@ -521,20 +521,9 @@ impl Joiner {
                 self.machine.replace();
                 locked(&self.state).damaged = false;
             }
-            SyncError::Database(database::Error::Malformed(_)) if self.is_of_another_log() => {
-                // The floors of two logs that were put together contradict each other before the root can be compared.
-                self.world
-                    .count("outcome: local data of another log, folder removed", 1);
-                self.machine.replace();
-            }
             SyncError::Ended(_) if wrong => self.world.count("outcome: wrong target is refused", 1),
             _ => self.fail(format!("an error that nothing explains: {}", chain(error))),
         }
-    }
-
-    fn is_of_another_log(&self) -> bool {
-        let before = self.spec.before.as_ref();
-        before.is_some_and(|before| before.source != self.source.id)
     }
 
     fn log(&self, event: impl FnOnce() -> String) {

@@ -131,6 +131,9 @@ pub struct Local<J, S> {
     seam: Location,
     /// Whether anything was appended since.
     appended: bool,
+    /// What could not be replayed behind the seam. If the root shows that the two sides are of one log, that is the log's
+    /// own fault.
+    malformed: Option<Malformed>,
 }
 
 impl<J: Journal, S: State> Local<J, S> {
@@ -156,6 +159,7 @@ impl<J: Journal, S: State> Local<J, S> {
             unsaved: 0,
             seam: target_start,
             appended: false,
+            malformed: None,
         };
         local.fit()?;
         Ok(local)
@@ -225,9 +229,14 @@ impl<J: Journal, S: State> Local<J, S> {
         self.journal.append(batch.operations(), batch.nodes())?;
         self.unsaved += batch.operations().bytes().len();
         self.held.size = range.end;
-        self.state
-            .replay(range.start, batch.operations())
-            .map_err(Error::Malformed)?;
+        if self.malformed.is_some() {
+            return Ok(());
+        }
+        match self.state.replay(range.start, batch.operations()) {
+            // Operations of two logs contradict each other; the root will tell whether they are (W23.2).
+            Err(malformed) if self.target.start() < self.seam => self.malformed = Some(malformed),
+            replayed => replayed.map_err(Error::Malformed)?,
+        }
         Ok(())
     }
 
@@ -317,6 +326,9 @@ impl<J: Journal, S: State> Local<J, S> {
         if want != got || size != self.target.end() {
             return Err(Error::Root { want, got });
         }
+        if let Some(malformed) = self.malformed {
+            return Err(Error::Malformed(malformed));
+        }
         let last = self.state.last().map_err(Error::Malformed)?;
         let floor = self.floor_of(last)?;
         let stored = self.journal.bounds();
@@ -368,6 +380,7 @@ impl<J: Journal, S: State> Local<J, S> {
             size
         };
         self.cut = false;
+        self.malformed = None;
         self.state = self.state.fresh(range.end.since(range.start));
         let Some(mut edge) = edge else { return Ok(()) };
         let mut replayed = Ok(());
@@ -379,10 +392,14 @@ impl<J: Journal, S: State> Local<J, S> {
             }
             edge.append(&operations).ok_or(Error::MissingNodes(from))?;
         }
-        if peaks_at(&self.journal, size)?.as_deref() == Some(edge.peaks()) {
+        let under_way = matches!(self.journal.mark(), Some(Mark::Syncing(_)));
+        if peaks_at(&self.journal, size)?.as_deref() == Some(edge.peaks())
+            && !(under_way && replayed.is_err())
+        {
             return replayed.map_err(Error::Malformed);
         }
-        // The files have changed since they were written: what they hold is proven by nothing.
+        // The files have changed since they were written, or a sync had put operations behind those of another log: what
+        // they hold is proven by nothing.
         tracing::warn!(
             start = range.start.get(),
             end = size.get(),
