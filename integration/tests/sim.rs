@@ -37,7 +37,7 @@ fn every_scenario_written_by_hand_passes() {
 
 #[test]
 fn random_syncs_pass() {
-    for seed in 0..300 {
+    for seed in 0..150 {
         assert_passed(&run(&Scenario::random(seed), false));
     }
 }

@@ -29,7 +29,7 @@ pub fn prepare(machine: &Machine, before: &Before) -> Result<(), String> {
     disk.edit(path, |bytes| {
         if !bytes.is_empty() {
             let at = (draw >> 16) as usize % bytes.len();
-            bytes[at] ^= 1 << (draw >> 8) % 8;
+            bytes[at] ^= 1 << ((draw >> 8) % 8);
         }
     });
     Ok(())

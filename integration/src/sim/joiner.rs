@@ -6,24 +6,24 @@
 //!        +--- switch on, wait <-----+--> a fault that was made: expected      anything else: a failure
 //! ```
 
-use super::check::{self, Attempt, Counts};
+mod outcome;
+
+use super::check::{Attempt, Counts};
+use super::copy::Copy;
 use super::disk::{Error as DiskError, Fault, Machine, SimDisk, SimJournal};
+use super::hub::Hub;
 use super::net::NodeId;
-use super::peer::status;
-use super::resolver::{Hub, Over, SimResolver};
+use super::resolver::{Over, SimResolver};
 use super::scenario::{Flaw, JoinerSpec, Scenario, advances};
 use super::source::SourceLog;
 use super::time::locked;
 use super::world::World;
-use cordee_node::storage;
 use cordee_protocol::db::{Db, Keys};
 use cordee_protocol::log::Log;
 use cordee_protocol::sync::database;
 use cordee_protocol::sync::engine::{Channels, Engine, Progress};
 use cordee_protocol::sync::error::Error as SyncError;
-use cordee_protocol::sync::serve::{self, Budget, Source};
-use cordee_protocol::wire::{Ask, Frame, Status};
-use cordee_protocol::{Location, Target};
+use cordee_protocol::{Database, Journal, Target};
 use futures::future::{Either, select};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -32,9 +32,6 @@ use tokio::sync::{Notify, mpsc, watch};
 
 /// Attempts after which something goes in circles.
 const MAX_ATTEMPTS: u32 = 60;
-
-/// How long a suspicion waits for peers that cannot be reached yet, as the node does.
-const SUSPECT_AFTER: Duration = Duration::from_secs(10);
 
 /// How long nothing may move while somebody could help.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -67,50 +64,10 @@ struct State {
     done: bool,
 }
 
-/// A finished copy, for others to ask.
-#[derive(Default)]
-pub struct Copy {
-    kind: String,
-    db: Mutex<Option<Db<SimJournal>>>,
-}
-
-impl Copy {
-    /// Nothing yet, of this kind.
-    pub fn new(kind: String) -> Self {
-        let db = Mutex::default();
-        Self { kind, db }
-    }
-}
-
-impl Source for Copy {
-    fn status(&self) -> Status {
-        let db = locked(&self.db);
-        let bounds = db.as_ref().map(|db| db.log().bounds()).unwrap_or_default();
-        status(self.kind.clone(), bounds.start, bounds.end)
-    }
-
-    fn answer(&self, ask: &Ask) -> Frame {
-        let status = self.status();
-        let db = locked(&self.db);
-        serve::frame(
-            ask,
-            || status,
-            |request| match &*db {
-                Some(db) => serve::answer(db.log().journal(), request, Budget::default()),
-                None => Err(serve::Error::NotHeld {
-                    held: Location::ZERO..Location::ZERO,
-                    start: request.start(),
-                    size: request.size(),
-                }),
-            },
-        )
-    }
-}
-
 /// How an attempt ended.
 enum Ended {
     /// By itself.
-    Outcome(Outcome),
+    Outcome(Box<Outcome>),
     /// By something that happened.
     Cut,
     /// Nobody can prove the target.
@@ -293,38 +250,10 @@ impl Joiner {
         }
     }
 
-    /// Compare with the source, here and as the machine would find it after a loss of power.
-    fn inspect(&self, db: &Db<SimJournal>) -> Result<(), String> {
-        let size = db.log().size();
-        let told = [&self.spec.target]
-            .into_iter()
-            .chain(self.spec.updates.iter().map(|(_, target)| target));
-        let target = told
-            .filter(|target| target.end() == size && *target.root() == db.root())
-            .max_by_key(|target| target.start());
-        let target = target.ok_or_else(|| format!("complete at size {size}, which is no target"))?;
-        let damaged = self
-            .spec
-            .before
-            .as_ref()
-            .is_some_and(|before| before.damage.is_some());
-        check::database(&self.source, target, db, !damaged)?;
-        let found = self.machine.disk().after_power_loss(self.spec.id.into());
-        let options = storage::Options::default();
-        let journal = SimJournal::open_on(found, Machine::folder(), options);
-        let journal = journal.map_err(|error| format!("E71: not to be opened again: {error}"))?;
-        let reopened = Db::open(journal, db.kind()).map_err(|error| format!("E71: opened again: {error}"))?;
-        if reopened.root() != db.root() || reopened.active() != db.active() || reopened.floor() != db.floor()
-        {
-            return Err("E71: another database after a loss of power".into());
-        }
-        Ok(())
-    }
-
     fn finish(&self, db: Db<SimJournal>) {
         self.log(|| format!("is at its last target, size {}", db.log().size()));
         if self.spec.serves {
-            *locked(&self.served.db) = Some(db);
+            self.served.set(db);
         }
         locked(&self.state).done = true;
     }
@@ -364,7 +293,7 @@ impl Joiner {
                 state.totals.requests += counts.requests;
                 ended
             }
-            Err(error) => Ended::Outcome(Err(SyncError::Database(error))),
+            Err(error) => Ended::Outcome(Box::new(Err(SyncError::Database(error)))),
         };
         self.on_ended(ended, wrong).await
     }
@@ -375,7 +304,7 @@ impl Joiner {
         restarts: &Arc<Mutex<u64>>,
     ) -> Result<(SimDisk, Arc<Attempt>), DiskError> {
         let journal = self.machine.open().map_err(database::Error::Journal)?;
-        let (bounds, durable) = (cordee_protocol::Journal::bounds(&journal), self.machine.durable());
+        let (bounds, durable) = (journal.bounds(), self.machine.durable());
         if bounds.end < durable && !locked(&self.state).damaged {
             self.fail(format!(
                 "E8: {durable} operations were durable, {} are found",
@@ -386,7 +315,7 @@ impl Joiner {
         let (time, kind) = (self.world.time.clone(), self.source.kind);
         let (disk, attempt) =
             SimDisk::open(time, &self.machine, journal, target.clone(), kind, most, restarts)?;
-        let held = cordee_protocol::Database::held(&disk).size;
+        let held = disk.held().size;
         self.log(|| {
             format!(
                 "finds {}..{} on its disk, of use are {held}",
@@ -406,11 +335,17 @@ impl Joiner {
     ) -> Ended {
         let (update_tx, update_rx) = mpsc::channel(256);
         let (finish_tx, finish_rx) = mpsc::channel(1);
+        let (reached_tx, reached_rx) = mpsc::channel(1);
         let (progress, watched) = watch::channel(Progress::default());
         let waits = self.spec.waits && !wrong;
+        #[allow(
+            clippy::needless_update,
+            reason = "ways that a simulation does not use may be added"
+        )]
         let channels = Channels {
             update_rx: (!wrong).then_some(update_rx),
             finish_rx: waits.then_some(finish_rx),
+            reached_tx: (!wrong).then_some(reached_tx),
             progress: Some(progress),
             ..Channels::default()
         };
@@ -420,6 +355,7 @@ impl Joiner {
         self.world
             .time
             .spawn_task(Arc::clone(self).observe(watched, finish_tx));
+        self.world.time.spawn_task(Arc::clone(self).hear(reached_rx));
         let engine = Engine::new(
             self.spec.engine.clone(),
             target.clone(),
@@ -432,97 +368,9 @@ impl Joiner {
         let cut = pin!(cut.notified());
         let suspect = pin!(self.suspicion(target, wrong));
         match select(run, select(cut, suspect)).await {
-            Either::Left((outcome, _)) => Ended::Outcome(outcome),
+            Either::Left((outcome, _)) => Ended::Outcome(Box::new(outcome)),
             Either::Right((Either::Left(_), _)) => Ended::Cut,
             Either::Right((Either::Right(_), _)) => Ended::Suspect,
-        }
-    }
-
-    /// Completes when a wrong target has been suspect for long enough. A right one is believed, and waited for.
-    async fn suspicion(&self, target: &Target, wrong: bool) {
-        loop {
-            self.hub.suspect.notified().await;
-            if wrong && self.hub.with_judge(|judge| judge.suspects(target)) {
-                return self.world.time.sleep(SUSPECT_AFTER).await;
-            }
-        }
-    }
-
-    /// Look at the progress that the engine tells (W14, W28), and say finish when it is on its way to the last target.
-    async fn observe(self: Arc<Self>, mut watched: watch::Receiver<Progress>, finish: mpsc::Sender<()>) {
-        while watched.changed().await.is_ok() {
-            let Progress {
-                size,
-                end,
-                buffered_bytes,
-                in_flight,
-                ..
-            } = *watched.borrow_and_update();
-            let config = &self.spec.engine;
-            // What is asked for is counted by the mean size so far; the answers can be larger.
-            let largest = self.hub.with_judge(|judge| judge.largest());
-            let bytes = config.max_buffered_bytes + (config.max_outstanding_requests.get() * largest) as u64;
-            if buffered_bytes > bytes {
-                self.fail(format!("W14: {buffered_bytes} bytes buffered, {bytes} allowed"));
-            }
-            let most = config.max_outstanding_requests.get() + 1;
-            if in_flight > most {
-                self.fail(format!("W14: {in_flight} requests in flight, {most} allowed"));
-            }
-            if size > end {
-                self.fail(format!("E94: size {size}, end {end}"));
-            }
-            if end >= self.spec.last().end() {
-                // Said already, if this fails.
-                let _ = finish.try_send(());
-            }
-        }
-    }
-
-    async fn on_ended(&self, ended: Ended, wrong: bool) -> Option<Db<SimJournal>> {
-        let pause = Duration::from_millis(200);
-        match ended {
-            Ended::Outcome(Ok((log, keys))) if !wrong => {
-                self.log(|| format!("completes at size {}", log.size()));
-                self.world.count("outcome: complete", 1);
-                return Some(Db::from_parts(log, keys));
-            }
-            Ended::Outcome(Ok(_)) => self.fail("a wrong target was reached".into()),
-            Ended::Suspect => self.world.count("outcome: wrong target is suspect", 1),
-            Ended::Cut => {
-                self.world.count("outcome: cut off", 1);
-                self.world.time.sleep(pause).await;
-            }
-            Ended::Outcome(Err(error)) => {
-                self.log(|| format!("ends: {}", chain(&error)));
-                self.on_error(&error, wrong);
-                self.world.time.sleep(pause).await;
-                while self.machine.is_full() {
-                    self.world.time.sleep(pause).await;
-                }
-            }
-        }
-        None
-    }
-
-    /// Sees that an error is one that was asked for.
-    fn on_error(&self, error: &SyncError<DiskError, Over>, wrong: bool) {
-        let damaged = locked(&self.state).damaged;
-        match error {
-            SyncError::Database(database::Error::Journal(_)) if self.machine.is_faulty() => {
-                self.world.count("outcome: disk error", 1);
-            }
-            SyncError::Database(error) if wrong && error.is_unfit_target() => {
-                self.world.count("outcome: wrong target is unfit", 1);
-            }
-            SyncError::Database(database::Error::Journal(storage::Error::Corrupt { .. })) if damaged => {
-                // What the message says to do.
-                self.world.count("outcome: damage found, folder removed", 1);
-                self.machine.replace();
-                locked(&self.state).damaged = false;
-            }
-            SyncError::Ended(_) if wrong => self.world.count("outcome: wrong target is refused", 1),
-            _ => self.fail(format!("an error that nothing explains: {}", chain(error))),
         }
     }
 
@@ -533,14 +381,4 @@ impl Joiner {
     fn fail(&self, reason: String) {
         self.world.fail(format!("node {}: {reason}", self.spec.id));
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

@@ -28,12 +28,14 @@
 //! 6. What was durable is found again (E8, W25).
 //!
 //! # Reuse
-//! [`time`], [`net`], [`peer`] and [`resolver`] know no scenario. Memory is one record a node and one a connection that
+//! [`time`], [`net`], [`peer`], [`hub`] and [`resolver`] know no scenario. Memory is one record a node and one a connection that
 //! somebody asked for.
 
 pub mod before;
 pub mod check;
+pub mod copy;
 pub mod disk;
+pub mod hub;
 pub mod joiner;
 pub mod lies;
 pub mod named;

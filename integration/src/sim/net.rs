@@ -206,6 +206,6 @@ mod tests {
             "on the same side"
         );
         assert!(net.reaches(1, 2));
-        assert_eq!(net.sent(1).bytes, 7001);
+        assert_eq!(net.sent(1).bytes, 6001);
     }
 }

@@ -12,6 +12,7 @@ use cordee_resolver_p2p::policy;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::net::IpAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,6 +170,8 @@ impl Draw {
                 _ => Conduct::Honest,
             }
         };
+        // Some may be one person, as their addresses look alike.
+        let crowded = self.chance(0.25);
         let mut access = self.access();
         if is_sure {
             access.uplink = access.uplink.max(1 << 16);
@@ -194,7 +197,7 @@ impl Draw {
             conduct,
             thinks: Duration::from_micros(self.rng.random_range(100..30_000)),
             holds: self.holds(is_sure),
-            address: None,
+            address: crowded.then_some(IpAddr::from([203, 0, 113, id as u8])),
             online,
         }
     }

@@ -1,11 +1,12 @@
 //! From a scenario to what came of it.
 
 use super::check::Judge;
-use super::joiner::{Copy, Joiner, PATIENCE};
+use super::copy::Copy;
+use super::hub::Hub;
+use super::joiner::{Joiner, PATIENCE};
 use super::net::NodeId;
 use super::peer::{Conduct, Peer, Served};
-use super::report::{Liars, Report};
-use super::resolver::Hub;
+use super::report::Report;
 use super::scenario::{Flaw, PeerSpec, Scenario};
 use super::time::{Bounds, Ran};
 use super::world::World;
@@ -216,10 +217,7 @@ fn report(scenario: &Scenario, world: &World, joiners: &[Arc<Joiner>]) -> Report
         if !peer.conduct.lies() {
             continue;
         }
-        let row = report
-            .liars
-            .entry(peer.conduct.name())
-            .or_insert_with(Liars::default);
+        let row = report.liars.entry(peer.conduct.name()).or_default();
         row.peers += 1;
         row.told += peer.told();
         for joiner in joiners {

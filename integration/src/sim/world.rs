@@ -1,8 +1,8 @@
 //! What all nodes of a simulation share: time, links, who is there, and what is written down of it.
 
+use super::hub::Hub;
 use super::net::{Net, NodeId, Partition};
 use super::peer::Peer;
-use super::resolver::Hub;
 use super::time::{Time, locked};
 use cordee_protocol::wire::Ask;
 use std::collections::{BTreeMap, BTreeSet};
