@@ -1,6 +1,6 @@
 //! Peers that serve: what they hold, and how they behave.
 //!
-//! A peer knows no network: it is asked, and says what comes back and after how long. [`super::links`] carries that.
+//! A peer knows no network: it is asked, and says what comes back and after how long. [`super::hub`] carries that.
 
 use super::lies;
 use super::net::NodeId;
