@@ -15,6 +15,8 @@ pub struct Report {
     pub runs: u64,
     /// Virtual time, added up.
     pub virtual_time: Duration,
+    /// The longest, and its seed.
+    pub longest: (Duration, u64),
     /// Events and polls.
     pub steps: u64,
     /// Operations in the databases that came out.
@@ -60,6 +62,7 @@ impl Report {
     pub fn add(&mut self, other: Self) {
         self.runs += other.runs;
         self.virtual_time += other.virtual_time;
+        self.longest = self.longest.max(other.longest);
         self.steps += other.steps;
         self.synced += other.synced;
         self.fetched += other.fetched;
@@ -88,6 +91,8 @@ impl fmt::Display for Report {
         };
         row(f, "simulations", &self.runs)?;
         row(f, "virtual seconds", &self.virtual_time.as_secs())?;
+        let (longest, seed) = self.longest;
+        row(f, &format!("the longest, seed {seed}"), &longest.as_secs())?;
         row(f, "events and polls", &self.steps)?;
         row(f, "operations synced", &self.synced)?;
         row(f, "operations fetched", &self.fetched)?;

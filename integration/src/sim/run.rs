@@ -182,6 +182,7 @@ fn report(scenario: &Scenario, world: &World, joiners: &[Arc<Joiner>]) -> Report
         seed: scenario.seed,
         runs: 1,
         virtual_time: world.time.now(),
+        longest: (world.time.now(), scenario.seed),
         steps: world.time.steps(),
         ..Report::default()
     };
