@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// All of them.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "plain",
+    "thousand-peers",
     "one-honest-of-twenty",
     "quick-liars",
     "wrong-target",
@@ -36,6 +37,11 @@ pub fn named(name: &str, seed: u64) -> Option<Scenario> {
     match name {
         // Three honest peers, an empty disk.
         "plain" => {}
+        // A thousand connections and their statuses cost a thousand times one.
+        "thousand-peers" => {
+            let source = stage.scenario.source;
+            stage.scenario.peers = (0..1000).map(|id| peer(id, source, Conduct::Honest)).collect();
+        }
         // PEERS, "what must be shown": every lie there is, silence, slowness, stale and short answers, and one honest peer.
         "one-honest-of-twenty" => stage.one_honest_of_twenty(),
         // P20: three liars are there at once, the honest peer comes later. They cannot veto the target.
