@@ -136,7 +136,9 @@ impl Joiner {
             SyncError::Database(error) if wrong && error.is_unfit_target() => {
                 self.world.count("outcome: wrong target is unfit", 1);
             }
-            SyncError::Database(database::Error::Journal(storage::Error::Corrupt { .. })) if damaged => {
+            SyncError::Database(database::Error::Journal(
+                storage::Error::Corrupt { .. } | storage::Error::Version { .. },
+            )) if damaged => {
                 // What the message says to do.
                 self.world.count("outcome: damage found, folder removed", 1);
                 self.machine.replace();
