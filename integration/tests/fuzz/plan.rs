@@ -117,8 +117,11 @@ impl Model {
                 self.carry_out(command, &mut events);
             }
         }
-        let most = self.config.max_outstanding_requests.get() + self.config.max_retained_roots.max(1) + 2;
-        assert!(self.open.len() <= most, "{} requests", self.open.len());
+        assert!(
+            self.open.len() <= self.config.most_requests(),
+            "{} requests",
+            self.open.len()
+        );
         assert_eq!(self.plan.progress().in_flight, self.open.len());
         assert!(self.over.is_some() || self.plan.progress().size == self.held.size);
     }

@@ -2,19 +2,22 @@
 //!
 //! Every change of a file or a name is pending until its file or folder is synced. [`FaultyDisk::after_power_loss`] is
 //! the disk that a machine finds when it is switched on again: of what was pending, any part.
+//!
+//! For tests of this crate, and with the feature `testing` for simulations outside of it. Nothing here is random: what a
+//! power loss leaves follows from its seed. Memory is the content of all files ever made, twice.
 
 use super::file::{Entry, File, Files};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many bytes of a write reach the disk together.
 const SECTOR: usize = 16;
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FaultyDisk(Arc<Mutex<State>>);
+pub struct FaultyDisk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -60,53 +63,57 @@ enum Naming {
 
 /// An open file of a [`FaultyDisk`].
 #[derive(Debug)]
-pub(super) struct FaultyFile {
+pub struct FaultyFile {
     disk: FaultyDisk,
     inode: usize,
 }
 
 /// A lock of a [`FaultyDisk`].
 #[derive(Debug)]
-pub(super) struct FaultyLock {
+pub struct FaultyLock {
     disk: FaultyDisk,
     path: PathBuf,
 }
 
 impl FaultyDisk {
     /// How many changes and syncs there were.
-    pub(super) fn steps(&self) -> u64 {
+    pub fn steps(&self) -> u64 {
         self.state().steps
     }
 
-    /// Lose power in the middle of step `n`, counted from 0: it and all later ones fail.
-    pub(super) fn lose_power_at(&self, n: u64) {
+    /// Lose power in the middle of step `n`, counted from 0 as by [`Self::steps`]: it and all later ones fail.
+    pub fn lose_power_at(&self, n: u64) {
         self.state().power_lost_at = Some(n);
     }
 
     /// Fail step `n` alone.
-    pub(super) fn fail_at(&self, n: u64) {
+    pub fn fail_at(&self, n: u64) {
         self.state().fail_at = Some(n);
     }
 
     /// Hold at most so many bytes; `None`: no limit.
-    pub(super) fn set_capacity(&self, bytes: Option<u64>) {
+    pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
     }
 
     /// The bytes in all files.
-    pub(super) fn used(&self) -> u64 {
+    pub fn used(&self) -> u64 {
         self.state().used()
     }
 
-    /// The content of a file, for damaging it.
-    pub(super) fn edit(&self, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
+    /// The content of a file, for damaging it. What is damaged is so for whoever has the file open, and is durable once
+    /// the file is synced again.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn edit(&self, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         let inode = state.names[path];
         edit(&mut state.inodes[inode].bytes);
     }
 
     /// The files below `folder`.
-    pub(super) fn paths(&self, folder: &Path) -> Vec<PathBuf> {
+    pub fn paths(&self, folder: &Path) -> Vec<PathBuf> {
         let state = self.state();
         state
             .names
@@ -118,7 +125,7 @@ impl FaultyDisk {
 
     /// The disk as it is found after the power was lost. `seed` draws what of the pending became durable: for seed 0
     /// nothing, for 1 all, else any part of it.
-    pub(super) fn after_power_loss(&self, seed: u64) -> Self {
+    pub fn after_power_loss(&self, seed: u64) -> Self {
         let state = self.state();
         let mut dice = Dice { seed, state: seed };
         let mut names = state.durable_names.clone();
@@ -155,7 +162,8 @@ impl FaultyDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        // A panic elsewhere leaves at worst one change half done, as a crash would.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -278,7 +286,8 @@ impl Files for FaultyDisk {
             .filter(|(path, _)| path.parent() == Some(folder));
         Ok(inside
             .map(|(path, &inode)| Entry {
-                name: path.file_name().unwrap().to_str().unwrap().into(),
+                // Every path here came with a name, and in the tests' own spelling.
+                name: path.file_name().unwrap_or_default().to_string_lossy().into(),
                 len: state.inodes[inode].bytes.len() as u64,
                 allocated: state.inodes[inode].bytes.len() as u64,
             })

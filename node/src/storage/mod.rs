@@ -92,8 +92,8 @@
 //! and a position, so any number of threads may read at once; what is still buffered is read from the buffer.
 
 mod error;
-#[cfg(test)]
-mod faulty;
+#[cfg(any(test, feature = "testing"))]
+pub mod faulty;
 pub mod file;
 mod journal;
 mod presync;

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// How a sync asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
-    /// Requests open at once, over all peers (E2, W16). 4 for each of 6 peers keep a loopback or a 50 ms link busy. Up to
-    /// `max_retained_roots` + 1 requests for one operation come on top, which tie targets together (W23).
+    /// Requests open at once, over all peers (E2, W16). 4 for each of 6 peers keep a loopback or a 50 ms link busy. A few
+    /// for one operation each come on top, see [`Self::most_requests`].
     pub max_outstanding_requests: NonZeroUsize,
     /// The most operations in one request (E2).
     pub fetch_batch_size: NonZeroU64,
@@ -32,6 +32,18 @@ pub struct Config {
     pub tie_patience: Duration,
     /// Whether an update that does not advance is an error (W5.2), or discarded.
     pub strict_updates: bool,
+}
+
+impl Config {
+    /// Requests that are ever open at once: those for operations, the boundary's, and those that tie targets together and to
+    /// what an earlier run has left.
+    pub fn most_requests(&self) -> usize {
+        let ties = self.max_retained_roots.max(1).saturating_add(1);
+        self.max_outstanding_requests
+            .get()
+            .saturating_add(1)
+            .saturating_add(ties)
+    }
 }
 
 impl Default for Config {

@@ -1,0 +1,55 @@
+//! A finished copy that is asked like any other peer.
+
+use super::disk::SimJournal;
+use super::peer::status;
+use super::time::locked;
+use cordee_protocol::Location;
+use cordee_protocol::db::Db;
+use cordee_protocol::sync::serve::{self, Budget, Source};
+use cordee_protocol::wire::{Ask, Frame, Status};
+use std::sync::Mutex;
+
+/// A finished copy, for others to ask.
+#[derive(Default)]
+pub struct Copy {
+    kind: String,
+    db: Mutex<Option<Db<SimJournal>>>,
+}
+
+impl Copy {
+    /// Nothing yet, of this kind.
+    pub fn new(kind: String) -> Self {
+        let db = Mutex::default();
+        Self { kind, db }
+    }
+
+    /// This, from now on.
+    pub fn set(&self, db: Db<SimJournal>) {
+        *locked(&self.db) = Some(db);
+    }
+}
+
+impl Source for Copy {
+    fn status(&self) -> Status {
+        let db = locked(&self.db);
+        let bounds = db.as_ref().map(|db| db.log().bounds()).unwrap_or_default();
+        status(self.kind.clone(), bounds.start, bounds.end)
+    }
+
+    fn answer(&self, ask: &Ask) -> Frame {
+        let status = self.status();
+        let db = locked(&self.db);
+        serve::frame(
+            ask,
+            || status,
+            |request| match &*db {
+                Some(db) => serve::answer(db.log().journal(), request, Budget::default()),
+                None => Err(serve::Error::NotHeld {
+                    held: Location::ZERO..Location::ZERO,
+                    start: request.start(),
+                    size: request.size(),
+                }),
+            },
+        )
+    }
+}
