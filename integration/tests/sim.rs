@@ -127,3 +127,19 @@ fn what_is_broken_on_purpose_is_noticed() {
         assert!(said.contains(noticed), "{case}: {said}");
     }
 }
+
+#[test]
+fn a_forked_target_is_refused_before_its_operations_are_fetched() {
+    // W23.1, W22.4
+    for seed in 0..6 {
+        let report = run(&scenario("forked-target", seed), true);
+        assert_passed(&report);
+        assert_eq!(
+            report.counts.get("outcome: fork found"),
+            Some(&1),
+            "seed {seed}: {:?}",
+            report.counts
+        );
+        assert_eq!(report.counts.get("outcome: complete"), Some(&1), "seed {seed}");
+    }
+}

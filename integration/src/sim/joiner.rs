@@ -164,6 +164,10 @@ impl Joiner {
             let joiner = Arc::clone(self);
             self.world.time.at(at, move || joiner.on_update(target));
         }
+        if let Some((at, target)) = self.spec.forked.clone() {
+            let joiner = Arc::clone(self);
+            self.world.time.at(at, move || joiner.on_forked(target));
+        }
         for (at, fault) in self.spec.faults.clone() {
             let joiner = Arc::clone(self);
             self.world.time.at(at, move || joiner.on_fault(fault));
@@ -188,6 +192,16 @@ impl Joiner {
         self.world.count("updates", 1);
         if let Some(updates) = &state.updates {
             // Of an attempt that has just ended, or that takes none: the next will be told.
+            let _ = updates.try_send(target);
+        }
+    }
+
+    fn on_forked(&self, target: Target) {
+        self.log(|| format!("is told {}..{} of another history", target.start(), target.end()));
+        let mut state = locked(&self.state);
+        state.since = self.world.time.now();
+        if let Some(updates) = &state.updates {
+            // An attempt that has just ended is not told.
             let _ = updates.try_send(target);
         }
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// All of them.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 14] = [
     "plain",
     "thousand-peers",
     "one-honest-of-twenty",
@@ -26,6 +26,7 @@ pub const NAMES: [&str; 13] = [
     "moving-target",
     "moving-start",
     "another-history",
+    "forked-target",
     "held-from-below",
     "parted",
     "relay",
@@ -77,6 +78,9 @@ pub fn named(name: &str, seed: u64) -> Option<Scenario> {
                 damage: None,
             });
         }
+        // W23: a target of another history is told, and somebody serves that. It is refused by the first answers, nothing on
+        // the disk changes for it, and the next target of the right history is gone on to.
+        "forked-target" => stage.forked_target(),
         // E71: a database without a floor is complete, and begins below the target's start. What is too much goes for good.
         "held-from-below" => {
             let range = Location::ZERO..stage.joiner().target.end();
@@ -138,6 +142,7 @@ pub fn joiner(id: NodeId, target: Target) -> JoinerSpec {
         wrong: None,
         target,
         updates: Vec::new(),
+        forked: None,
         waits: false,
         before: None,
         faults: Vec::new(),
@@ -262,6 +267,31 @@ impl Stage {
             .map(|(number, target)| (millis(50 * number), target.clone()))
             .collect();
         joiner.waits = true;
+    }
+
+    fn forked_target(&mut self) {
+        let commits = self.log.commits.clone();
+        let (other, seed) = (self.scenario.other, self.scenario.seed);
+        let start = commits[8].floor.unwrap_or_default();
+        // Sometimes the start lies above the target before.
+        let there = other.log().commits.clone();
+        let later = &there[there.len() - 3];
+        let start_there = later.floor.filter(|_| seed % 2 == 1).unwrap_or(start);
+        let joiner = self.joiner();
+        joiner.target = commits[commits.len() - 9].target(start);
+        joiner.forked = Some((Duration::from_secs(10), later.target(start_there)));
+        joiner.updates = vec![(Duration::from_secs(20), commits[commits.len() - 1].target(start))];
+        joiner.waits = true;
+        let mut there = peer(3, other, Conduct::Honest);
+        there.online = vec![(Duration::from_secs(9), true), (Duration::from_secs(15), false)];
+        self.scenario.peers.push(there);
+        // The others hold nothing that they could be asked for under it.
+        let size = commits[commits.len() - 9].size;
+        for peer in &mut self.scenario.peers[..3] {
+            let all = peer.holds.source.log().size();
+            peer.holds.sizes = vec![(Duration::ZERO, size), (Duration::from_secs(16), all)];
+        }
+        self.scenario.calm = Duration::from_secs(25);
     }
 
     fn relay(&mut self) {

@@ -271,6 +271,7 @@ impl Draw {
             wrong,
             before,
             target,
+            forked: None,
             waits: self.chance(0.5),
             updates,
             faults,

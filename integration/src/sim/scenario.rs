@@ -68,6 +68,8 @@ pub struct JoinerSpec {
     pub target: Target,
     /// What it is told later. Whatever does not advance is to be ignored.
     pub updates: Vec<(Duration, Target)>,
+    /// A target of another history that it is told as well, and must refuse with evidence.
+    pub forked: Option<(Duration, Target)>,
     /// Whether it stays at its target until the last update was reached, or completes whenever it is at one.
     pub waits: bool,
     /// What lies on its disk.

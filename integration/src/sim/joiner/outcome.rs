@@ -9,7 +9,7 @@ use cordee_node::storage;
 use cordee_protocol::Target;
 use cordee_protocol::db::Db;
 use cordee_protocol::sync::database;
-use cordee_protocol::sync::error::Error as SyncError;
+use cordee_protocol::sync::error::{Ended as EngineEnded, Error as SyncError};
 use cordee_protocol::sync::progress::Progress;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,18 +144,33 @@ impl Joiner {
                 self.machine.replace();
                 locked(&self.state).damaged = false;
             }
+            SyncError::Ended(EngineEnded::Fork { earlier, later, .. })
+                if self
+                    .spec
+                    .forked
+                    .as_ref()
+                    .is_some_and(|(_, forked)| *forked == **later) =>
+            {
+                if !self.is_told(earlier) {
+                    self.fail(format!("W23: a fork from {earlier}, which was no target"));
+                }
+                self.world.count("outcome: fork found", 1);
+            }
             SyncError::Ended(_) if wrong => self.world.count("outcome: wrong target is refused", 1),
             _ => self.fail(format!("an error that nothing explains: {}", chain(error))),
         }
+    }
+
+    /// Whether `target` is one that is right and was told.
+    fn is_told(&self, target: &Target) -> bool {
+        self.spec.updates.iter().any(|(_, told)| told == target) || self.spec.target == *target
     }
 
     /// See that only targets that were told are reached, each once and in order (E67, E68).
     pub(super) async fn hear(self: Arc<Self>, mut reached: mpsc::Receiver<Target>) {
         let mut last = None;
         while let Some(target) = reached.recv().await {
-            let told =
-                self.spec.updates.iter().any(|(_, told)| *told == target) || self.spec.target == target;
-            if !told || last.is_some_and(|last| target.end() <= last) {
+            if !self.is_told(&target) || last.is_some_and(|last| target.end() <= last) {
                 self.fail(format!("E68: told that {target} is reached, after {last:?}"));
             }
             last = Some(target.end());
