@@ -344,9 +344,10 @@ mod tests {
             Status {
                 network: "test".into(),
                 kind: KINDS[0].into(),
-                oldest: Location::ZERO,
                 size: self.target.end(),
+                provable_from: Location::new(1).unwrap(),
                 root: Some(*self.target.root()),
+                ..Status::default()
             }
         }
 

@@ -9,7 +9,6 @@ use crate::resolver::Resolver;
 use crate::serve::{Incoming, Reply, Sent, Serving};
 use crate::shared::{Shared, Verdict};
 use bytes::Bytes;
-use cordee_protocol::Location;
 use cordee_protocol::codec::{Decode, Encode};
 use cordee_protocol::sync::serve::Source;
 use cordee_protocol::wire::{Answer, Ask, Frame, PROTOCOL, Status};
@@ -75,9 +74,7 @@ impl Behaviour {
         let empty = Status {
             network: config.network.clone(),
             kind: config.kind.clone(),
-            oldest: Location::ZERO,
-            size: Location::ZERO,
-            root: None,
+            ..Status::default()
         };
         let open = config.policy.fetch.open.get();
         let seed = config.seed.unwrap_or_else(rand::random);
@@ -434,13 +431,7 @@ impl NetworkBehaviour for Behaviour {
 
 fn status_of(bytes: &Bytes) -> Option<Status> {
     // Any status will do: whether one was asked for is all that decoding looks at.
-    let ask = Ask::Status(Status {
-        network: String::new(),
-        kind: String::new(),
-        oldest: Location::ZERO,
-        size: Location::ZERO,
-        root: None,
-    });
+    let ask = Ask::Status(Status::default());
     match Answer::decode(bytes, &ask) {
         Ok(Answer::Status(status)) => Some(status),
         _ => None,

@@ -39,9 +39,10 @@ impl Honest {
         let status = Status {
             network: network.into(),
             kind: "keyless-variable".into(),
-            oldest: Location::ZERO,
             size: frontier.size(),
+            provable_from: Location::new(1).unwrap(),
             root: Some(frontier.root()),
+            ..Status::default()
         };
         Arc::new(Self { journal, status })
     }

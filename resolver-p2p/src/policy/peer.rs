@@ -87,14 +87,14 @@ impl Peer {
     /// Whether its status covers `request`.
     pub(super) fn covers(&self, request: &Request) -> bool {
         match &self.claim {
-            Claim::Serves(status) => status.oldest <= request.start() && request.size() <= status.size,
+            Claim::Serves(status) => status.oldest <= request.start() && status.proves(request.size()),
             _ => false,
         }
     }
 
-    /// Whether it says to have reached `size`.
+    /// Whether it says that it can prove `size`.
     pub(super) fn serves(&self, size: Location) -> bool {
-        matches!(&self.claim, Claim::Serves(status) if size <= status.size)
+        matches!(&self.claim, Claim::Serves(status) if status.proves(size))
     }
 
     /// Whether it has room for one more request.

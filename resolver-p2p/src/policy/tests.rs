@@ -25,7 +25,8 @@ fn status(network: &str, oldest: u64, size: u64) -> Status {
         kind: "kind".into(),
         oldest: location(oldest),
         size: location(size),
-        root: None,
+        provable_from: location(oldest + 1),
+        ..Status::default()
     }
 }
 
