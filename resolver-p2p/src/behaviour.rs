@@ -4,10 +4,11 @@ use crate::codec::{BadFrame, Codec};
 use crate::config::Config;
 use crate::event::Event;
 use crate::metrics::Metrics;
-use crate::policy::{Action, AttemptId, Failure, Offence, Policy};
+use crate::policy::{Action, AttemptId, Denied, Failure, Policy};
+use crate::reputation::{Keeper, Reputation};
 use crate::resolver::Resolver;
 use crate::serve::{Incoming, Reply, Sent, Serving};
-use crate::shared::{Shared, Verdict};
+use crate::shared::{Shared, Verdict, since_1970};
 use bytes::Bytes;
 use cordee_protocol::codec::{Decode, Encode};
 use cordee_protocol::sync::serve::Source;
@@ -19,7 +20,8 @@ use libp2p::PeerId;
 use libp2p::core::upgrade::NegotiationError;
 use libp2p::core::{ConnectedPoint, Endpoint, Multiaddr, multiaddr, transport::PortUse};
 use libp2p::request_response::{self, Message, OutboundFailure, OutboundRequestId, ProtocolSupport};
-use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
+use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished, DialFailure};
+use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{
     CloseConnection, ConnectionDenied, ConnectionError, ConnectionId, FromSwarm, NetworkBehaviour, THandler,
     THandlerInEvent, THandlerOutEvent, ToSwarm,
@@ -47,6 +49,11 @@ pub struct Behaviour {
     greet: Vec<PeerId>,
     own_status: Option<BoxFuture<'static, Status>>,
     out: VecDeque<ToSwarm<Event, THandlerInEvent<Inner>>>,
+    keeper: Option<Keeper>,
+    /// Where peers were dialled that are connected or banned: for when they are let in again.
+    homes: HashMap<PeerId, Multiaddr>,
+    /// Whether the number of peers in some state may have changed.
+    states_changed: bool,
     metrics: Metrics,
 }
 
@@ -58,10 +65,10 @@ enum Purpose {
 
 /// Why a connection is refused.
 #[derive(Debug, thiserror::Error)]
-#[error("peer {peer} is banned: it {}", reason.sentence())]
+#[error("peer {peer} is refused: {denied}")]
 struct Refused {
     peer: PeerId,
-    reason: Offence,
+    denied: Denied,
 }
 
 impl Behaviour {
@@ -79,21 +86,34 @@ impl Behaviour {
         let open = config.policy.fetch.open.get();
         let seed = config.seed.unwrap_or_else(rand::random);
         let mut policy = Policy::new(config.network, config.kind, config.policy, seed);
-        for peer in config.trusted {
-            policy.trust(Duration::ZERO, peer);
+        let now = since_1970();
+        for peer in &config.trusted {
+            policy.trust(now, *peer);
         }
         Self {
             inner: Inner::with_codec(Codec::default(), protocols, settings),
-            shared: Arc::new(Shared::new(policy, open)),
-            serving: Serving::new(source, empty, config.quota, metrics.clone()),
+            shared: Arc::new(Shared::new(policy, open, now)),
+            serving: Serving::new(source, empty, config.quota, &config.trusted, metrics.clone()),
             asked: HashMap::new(),
             verdicts: FuturesUnordered::new(),
             timer: None,
             greet: Vec::new(),
             own_status: None,
             out: VecDeque::new(),
+            keeper: None,
+            homes: HashMap::new(),
+            states_changed: true,
             metrics,
         }
+    }
+
+    /// Remember peers as `store` does, and keep what they do in it (PEERS P22). Reads `store` at once.
+    #[must_use]
+    pub fn with_reputation(mut self, store: Arc<dyn Reputation>) -> Self {
+        let now = self.shared.now();
+        self.shared.lock().policy.restore(now, store.load());
+        self.keeper = Some(Keeper::new(now, store));
+        self
     }
 
     /// A handle to fetch with and to read reports from.
@@ -101,14 +121,10 @@ impl Behaviour {
         Resolver::new(Arc::clone(&self.shared))
     }
 
-    fn admit(&self, peer: &PeerId) -> Result<(), ConnectionDenied> {
-        match self.shared.lock().policy.ban(peer) {
-            None => Ok(()),
-            Some(ban) => Err(ConnectionDenied::new(Refused {
-                peer: *peer,
-                reason: ban.reason,
-            })),
-        }
+    /// Bans, and what one address prefix may have, act in both directions.
+    fn admit(&self, peer: &PeerId, address: Option<&Multiaddr>) -> Result<(), ConnectionDenied> {
+        let admitted = self.shared.lock().policy.admit(peer, address.and_then(ip_of));
+        admitted.map_err(|denied| ConnectionDenied::new(Refused { peer: *peer, denied }))
     }
 
     fn on_inner_event(&mut self, now: Duration, event: request_response::Event<Bytes, Frame>) {
@@ -136,7 +152,9 @@ impl Behaviour {
                     }
                     Err(error) => {
                         tracing::debug!(%peer, %error, "an ask that makes no sense");
-                        let _ = self.inner.send_response(channel, self.serving.on_nonsense());
+                        if let Some(frame) = self.serving.on_nonsense(now, peer) {
+                            let _ = self.inner.send_response(channel, frame);
+                        }
                     }
                 },
                 Message::Response { request_id, response } => self.on_response(now, request_id, &response),
@@ -184,12 +202,22 @@ impl Behaviour {
         let address = ip_of(endpoint.get_remote_address());
         let now = self.shared.now();
         self.shared.lock().policy.on_connected(now, peer, address);
+        if let ConnectedPoint::Dialer { address, .. } = endpoint {
+            self.homes.insert(peer, address.clone());
+        }
+        self.states_changed = true;
     }
 
     fn on_closed(&mut self, peer: PeerId, cause: Option<&ConnectionError>) {
         let now = self.shared.now();
         let own = matches!(cause, None | Some(ConnectionError::KeepAliveTimeout));
-        self.shared.lock().policy.on_disconnected(now, peer, own);
+        let mut state = self.shared.lock();
+        state.policy.on_disconnected(now, peer, own);
+        if state.policy.ban(&peer).is_none() {
+            self.homes.remove(&peer);
+        }
+        drop(state);
+        self.states_changed = true;
         self.asked.retain(|_, (of, _)| *of != peer);
         self.serving.on_gone(now, peer);
     }
@@ -200,7 +228,7 @@ impl Behaviour {
         let mut state = shared.lock();
         self.verdicts.extend(state.verdicts.drain(..));
         let mut any = false;
-        let mut changed = false;
+        let mut changed = std::mem::take(&mut self.states_changed);
         while let Some(action) = state.policy.poll_action() {
             any = true;
             changed |= !matches!(action, Action::Ask { .. } | Action::AskStatus { .. });
@@ -226,17 +254,36 @@ impl Behaviour {
                 Action::Ban { peer, ban } => {
                     tracing::warn!(%peer, reason = ban.reason.sentence(), "peer is banned");
                     self.metrics.on_ban(ban.reason.label());
-                    self.out.push_back(ToSwarm::CloseConnection {
-                        peer_id: peer,
-                        connection: CloseConnection::All,
-                    });
+                    self.disconnect(peer);
+                    self.remember(now);
                     self.tell(Event::Banned {
                         peer,
                         reason: ban.reason,
-                        until: (shared.started + ban.until).into_std(),
+                        left: ban.until.saturating_sub(now),
                     });
                 }
-                Action::Unban { peer } => self.tell(Event::Unbanned { peer }),
+                Action::Unban { peer } => {
+                    self.remember(now);
+                    if !self.inner.is_connected(&peer) {
+                        self.homes.remove(&peer);
+                    }
+                    self.tell(Event::Unbanned { peer });
+                }
+                Action::Parole { peer } => {
+                    tracing::info!(%peer, "nobody else is left: a banned peer is let in for one operation");
+                    if let Some(home) = self.homes.get(&peer) {
+                        let opts = DialOpts::peer_id(peer).addresses(vec![home.clone()]).build();
+                        self.out.push_back(ToSwarm::Dial { opts });
+                    }
+                    self.tell(Event::Paroled { peer });
+                }
+                Action::Revoke { peer } => self.disconnect(peer),
+                Action::Stuck { after, peers } => {
+                    tracing::warn!(seconds = after.as_secs(), "nothing has verified for long");
+                    for (peer, hold) in peers {
+                        tracing::warn!(%peer, hold, "what holds a peer back");
+                    }
+                }
                 Action::Penalised { offence, .. } => self.metrics.on_penalty(offence.label()),
                 Action::Suspect { root, peers } => {
                     let (root, size) = root;
@@ -249,8 +296,30 @@ impl Behaviour {
             self.metrics
                 .set_peers(state.policy.views(now).map(|view| view.state));
         }
-        self.metrics.set_in_flight(state.policy.totals().in_flight);
+        let totals = state.policy.totals();
+        self.metrics.set_totals(&totals);
+        self.serving.on_own_sync(totals.in_flight > 0);
         any
+    }
+
+    fn disconnect(&mut self, peer: PeerId) {
+        self.out.push_back(ToSwarm::CloseConnection {
+            peer_id: peer,
+            connection: CloseConnection::All,
+        });
+    }
+
+    fn remember(&mut self, now: Duration) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.on_ban(now);
+        }
+    }
+
+    fn poll_keeper(&mut self, now: Duration, cx: &mut Context<'_>) {
+        if let Some(keeper) = &mut self.keeper {
+            let records = || self.shared.lock().policy.records(now);
+            keeper.poll(now, records, cx);
+        }
     }
 
     fn tell(&mut self, event: Event) {
@@ -276,10 +345,12 @@ impl Behaviour {
                 id,
                 channel,
                 frame,
+                job,
             } = reply;
             let sent = Sent::of(&frame);
             let taken = self.inner.send_response(channel, frame).is_ok();
-            self.serving.on_sending(now, peer, id, taken.then_some(&sent));
+            self.serving
+                .on_sending(now, peer, id, job, taken.then_some(&sent));
         }
     }
 
@@ -305,16 +376,25 @@ impl Behaviour {
 
     /// Returns whether something was due.
     fn poll_timer(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
+        let of_keeper = self.keeper.as_ref().and_then(Keeper::poll_timeout);
         let mut state = self.shared.lock();
-        let Some(at) = state.policy.poll_timeout(now) else {
+        let of_policy = state.policy.poll_timeout(now);
+        let timers = [of_policy, self.serving.poll_timeout(), of_keeper];
+        let Some(at) = timers.into_iter().flatten().min() else {
             self.timer = None;
             return false;
         };
         if at <= now {
             state.policy.on_timeout(now);
+            drop(state);
+            for peer in self.serving.on_timeout(now) {
+                tracing::debug!(%peer, "reads its answers too slowly, and others wait");
+                self.disconnect(peer);
+            }
             return true;
         }
-        let Some(deadline) = self.shared.started.checked_add(at) else {
+        drop(state);
+        let Some(deadline) = self.shared.instant(at) else {
             // Beyond what the clock can show: it never comes.
             self.timer = None;
             return false;
@@ -331,6 +411,11 @@ impl Behaviour {
 
 impl Drop for Behaviour {
     fn drop(&mut self) {
+        let now = self.shared.now();
+        if let Some(keeper) = &self.keeper {
+            let records = self.shared.lock().policy.records(now);
+            keeper.close(&records);
+        }
         self.shared.close();
     }
 }
@@ -346,7 +431,7 @@ impl NetworkBehaviour for Behaviour {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(&peer)?;
+        self.admit(&peer, Some(remote))?;
         self.inner
             .handle_established_inbound_connection(id, peer, local, remote)
     }
@@ -359,7 +444,7 @@ impl NetworkBehaviour for Behaviour {
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         if let Some(peer) = &peer {
-            self.admit(peer)?;
+            self.admit(peer, None)?;
         }
         self.inner
             .handle_pending_outbound_connection(id, peer, addresses, role)
@@ -373,7 +458,7 @@ impl NetworkBehaviour for Behaviour {
         role: Endpoint,
         port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(&peer)?;
+        self.admit(&peer, Some(address))?;
         self.inner
             .handle_established_outbound_connection(id, peer, address, role, port)
     }
@@ -393,6 +478,12 @@ impl NetworkBehaviour for Behaviour {
                 remaining_established: 0,
                 ..
             }) => self.on_closed(peer_id, cause),
+            FromSwarm::DialFailure(DialFailure {
+                peer_id: Some(peer), ..
+            }) => {
+                let now = self.shared.now();
+                self.shared.lock().policy.on_unreachable(now, peer);
+            }
             _ => {}
         }
     }
@@ -420,6 +511,7 @@ impl NetworkBehaviour for Behaviour {
                 Poll::Pending => {}
             }
             self.poll_serving(now, cx);
+            self.poll_keeper(now, cx);
             // Carrying out takes new verdicts in, which have to be polled once to be heard of.
             let done = self.carry_out(now) | self.poll_verdicts(now, cx) | self.poll_timer(now, cx);
             if !done && self.out.is_empty() && !self.poll_greeting(cx) {

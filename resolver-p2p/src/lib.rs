@@ -26,7 +26,8 @@
 //! 4. Every queue is bounded; [`policy::config`] has the numbers.
 //!
 //! # Not here
-//! What is believed: the engine's target. Which addresses to dial, gossip, persistence of misdeeds: the node.
+//! What is believed: the engine's target. Which addresses to dial, gossip, the file of misdeeds (a [`Reputation`]): the
+//! node.
 
 #![forbid(unsafe_code)]
 
@@ -38,6 +39,7 @@ mod event;
 mod metrics;
 pub mod policy;
 mod report;
+mod reputation;
 mod resolver;
 mod serve;
 mod shared;
@@ -47,5 +49,6 @@ pub use codec::Codec;
 pub use config::Config;
 pub use event::Event;
 pub use metrics::Metrics;
-pub use report::{PeerReport, TotalsReport};
+pub use report::{OffenceReport, PeerReport, TotalsReport};
+pub use reputation::Reputation;
 pub use resolver::{Resolver, Shutdown};

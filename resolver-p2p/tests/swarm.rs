@@ -331,6 +331,11 @@ async fn raw(address: Multiaddr, server: PeerId, asks: Vec<Vec<u8>>) -> Vec<Answ
     answers
 }
 
+fn range(start: u64) -> Ask {
+    let at = |n| Location::new(n).unwrap();
+    Ask::Range(Request::operations(at(OPERATIONS), at(start), 50).unwrap())
+}
+
 fn boundary() -> Request {
     Request::boundary(Location::new(OPERATIONS).unwrap(), Location::ZERO).unwrap()
 }
@@ -343,8 +348,8 @@ async fn asks_are_never_met_with_silence() {
         frame
     });
     let (id, address) = server("net", Arc::new(slow)).await;
-    let ask = Ask::Range(boundary()).to_vec();
-    let mut answers = raw(address.clone(), id, vec![ask; 100]).await;
+    let asks = (0..100).map(|start| range(start).to_vec()).collect();
+    let mut answers = raw(address.clone(), id, asks).await;
     let busy = answers
         .iter()
         .filter(|answer| matches!(answer, Answer::Busy(_)))
