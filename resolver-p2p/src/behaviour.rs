@@ -3,6 +3,8 @@
 use crate::codec::{BadFrame, Codec};
 use crate::config::Config;
 use crate::event::Event;
+#[cfg(feature = "lies")]
+use crate::manner::HungUp;
 use crate::metrics::Metrics;
 use crate::policy::{Action, AttemptId, Denied, Failure, Policy};
 use crate::reputation::{Keeper, Reputation};
@@ -19,6 +21,8 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use libp2p::PeerId;
 use libp2p::core::upgrade::NegotiationError;
 use libp2p::core::{ConnectedPoint, Endpoint, Multiaddr, multiaddr, transport::PortUse};
+#[cfg(feature = "lies")]
+use libp2p::request_response::InboundFailure;
 use libp2p::request_response::{self, Message, OutboundFailure, OutboundRequestId, ProtocolSupport};
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished, DialFailure};
 use libp2p::swarm::dial_opts::DialOpts;
@@ -90,8 +94,12 @@ impl Behaviour {
         for peer in &config.trusted {
             policy.trust(now, *peer);
         }
+        #[cfg(not(feature = "lies"))]
+        let codec = Codec::default();
+        #[cfg(feature = "lies")]
+        let codec = Codec::of(config.manner);
         Self {
-            inner: Inner::with_codec(Codec::default(), protocols, settings),
+            inner: Inner::with_codec(codec, protocols, settings),
             shared: Arc::new(Shared::new(policy, open, now)),
             serving: Serving::new(source, empty, config.quota, &config.trusted, metrics.clone()),
             asked: HashMap::new(),
@@ -162,6 +170,16 @@ impl Behaviour {
             E::OutboundFailure {
                 request_id, error, ..
             } => self.on_failure(now, request_id, &error),
+            #[cfg(feature = "lies")]
+            E::InboundFailure {
+                peer,
+                request_id,
+                error: InboundFailure::Io(error),
+                ..
+            } if error.get_ref().is_some_and(|inner| inner.is::<HungUp>()) => {
+                self.serving.on_sent(now, request_id);
+                self.disconnect(peer);
+            }
             E::InboundFailure { request_id, .. } | E::ResponseSent { request_id, .. } => {
                 self.serving.on_sent(now, request_id);
             }

@@ -36,6 +36,8 @@ mod buffers;
 mod codec;
 mod config;
 mod event;
+#[cfg(feature = "lies")]
+mod manner;
 mod metrics;
 pub mod policy;
 mod report;
@@ -48,6 +50,8 @@ pub use behaviour::Behaviour;
 pub use codec::Codec;
 pub use config::Config;
 pub use event::Event;
+#[cfg(feature = "lies")]
+pub use manner::{Delivery, Manner};
 pub use metrics::Metrics;
 pub use report::{OffenceReport, PeerReport, TotalsReport};
 pub use reputation::Reputation;

@@ -92,11 +92,12 @@ impl Resolver {
         self.shared.wake();
     }
 
-    /// Forgive `peer` everything.
-    pub fn pardon(&self, peer: PeerId) {
+    /// Forgive `peer` everything; returns whether anything was known of it.
+    pub fn pardon(&self, peer: PeerId) -> bool {
         let now = self.shared.now();
-        self.shared.lock().policy.on_pardon(now, peer);
+        let known = self.shared.lock().policy.on_pardon(now, peer);
         self.shared.wake();
+        known
     }
 }
 

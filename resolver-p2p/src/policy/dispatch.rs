@@ -158,7 +158,8 @@ impl<P: Copy + Ord> Policy<P> {
         peer.asked += 1;
         peer.in_flight += 1;
         peer.bytes_in_flight += bytes;
-        let (expected, patience) = patience(&self.config.fetch, peer.bytes_in_flight, rate, &mut self.rng);
+        let ahead = peer.bytes_in_flight;
+        let patience = patience(&self.config.fetch, ahead, rate, &mut self.rng);
         self.attempts.insert(
             attempt,
             Attempt {
@@ -166,7 +167,8 @@ impl<P: Copy + Ord> Policy<P> {
                 peer: name,
                 request,
                 sent: now,
-                expected,
+                ahead,
+                rate,
                 deadline: now + patience,
                 bytes,
                 depth: peer.in_flight,
@@ -208,7 +210,7 @@ impl<P: Copy + Ord> Policy<P> {
     }
 
     /// The middle one of the rates of connected peers, as far as they were measured (P30).
-    fn median_rate(&self) -> Option<f64> {
+    pub(super) fn median_rate(&self) -> Option<f64> {
         let connected = self.peers.values().filter(|peer| peer.link.is_some());
         let mut rates: Vec<_> = connected
             .filter_map(|peer| peer.rate.bytes_per_second())

@@ -99,8 +99,10 @@ pub(super) struct Attempt<P> {
     /// What the peer was asked: all of what is wanted, or its beginning.
     pub(super) request: Request,
     pub(super) sent: Duration,
-    /// How long it should take.
-    pub(super) expected: Duration,
+    /// Bytes in flight at the peer when this was sent, this included.
+    pub(super) ahead: u64,
+    /// The rate that the peer was taken to have, if any was known.
+    pub(super) rate: Option<f64>,
     pub(super) deadline: Duration,
     /// Bytes expected.
     pub(super) bytes: u64,
@@ -163,36 +165,21 @@ impl<P: Ord> Fetch<P> {
     }
 }
 
-/// How long a peer should take for one request, and how long it gets (P33).
+/// How long a peer gets for one request (P33).
 ///
 /// - `ahead`: bytes in flight at the peer, this request included.
 /// - `rate`: its bytes per second; of a peer that was never measured, the median of the others; `None` if nobody was.
-pub(super) fn patience(
-    config: &FetchConfig,
-    ahead: u64,
-    rate: Option<f64>,
-    rng: &mut impl Rng,
-) -> (Duration, Duration) {
-    let (expected, seconds) = match rate {
-        None => {
-            let first = config.timeout_first.as_secs_f64();
-            (first / config.timeout_factor.max(1.0), first)
-        }
+pub(super) fn patience(config: &FetchConfig, ahead: u64, rate: Option<f64>, rng: &mut impl Rng) -> Duration {
+    let seconds = match rate {
+        None => config.timeout_first.as_secs_f64(),
         Some(rate) => {
             let expected = ahead as f64 / rate.max(1.0);
             let (min, max) = (config.timeout_min.as_secs_f64(), config.timeout_max.as_secs_f64());
-            // Beyond a day nobody waits, whatever the rate.
-            (
-                expected.min(86_400.0),
-                (config.timeout_factor * expected).min(max).max(min),
-            )
+            (config.timeout_factor * expected).min(max).max(min)
         }
     };
     let jitter = config.timeout_jitter.clamp(0.0, 0.9) * rng.random_range(-1.0..1.0);
-    (
-        Duration::from_secs_f64(expected),
-        Duration::from_secs_f64(seconds * (1.0 + jitter)),
-    )
+    Duration::from_secs_f64(seconds * (1.0 + jitter))
 }
 
 /// The beginning of `request` that has about `bytes` bytes at `each` bytes an operation, up to a multiple of a power of
@@ -224,8 +211,7 @@ mod tests {
             ("no rate at all", 1 << 20, Some(0.0), 30.0),
         ] {
             for _ in 0..100 {
-                let (_, time) = patience(&FetchConfig::default(), ahead, rate, &mut rng);
-                let time = time.as_secs_f64();
+                let time = patience(&FetchConfig::default(), ahead, rate, &mut rng).as_secs_f64();
                 assert!((seconds * 0.9..=seconds * 1.1).contains(&time), "{case}: {time}");
             }
         }

@@ -98,7 +98,10 @@ impl<P: Copy + Ord> Policy<P> {
         let [only] = fetch.copies[..] else { return None };
         let attempt = self.attempts.get(&only)?;
         let config = &self.config.hedge;
-        let slow = attempt.expected.mul_f64(config.factor.clamp(0.0, 1e3));
+        let assumed = || self.median_rate().unwrap_or(self.config.rate.assumed);
+        let expected = attempt.ahead as f64 / attempt.rate.unwrap_or_else(assumed).max(1.0);
+        // Nobody waits for a day, whatever the rate.
+        let slow = Duration::from_secs_f64((expected * config.factor.max(0.0)).min(86_400.0));
         let patience = slow.max(self.times.p95()).max(config.at_least);
         Some((attempt.sent + patience).max(fetch.hedge_after))
     }

@@ -332,8 +332,9 @@ impl<P: Copy + Ord> Policy<P> {
         self.dispatch(now);
     }
 
-    /// The operator forgives `peer` everything.
-    pub fn on_pardon(&mut self, now: Duration, peer: P) {
+    /// The operator forgives `peer` everything; returns whether anything was known of it.
+    pub fn on_pardon(&mut self, now: Duration, peer: P) -> bool {
+        let known = self.peers.contains_key(&peer);
         if let Some(record) = self.peers.get_mut(&peer) {
             record.paused_until = Duration::ZERO;
             record.disconnects.clear();
@@ -349,6 +350,7 @@ impl<P: Copy + Ord> Policy<P> {
         self.count_bans();
         self.ask_statuses(now);
         self.dispatch(now);
+        known
     }
 
     /// The ban of `peer` under way.

@@ -65,7 +65,7 @@ impl Offence {
             Self::Unavailable => "says it holds what it does not",
             Self::Timeout => "does not answer in time",
             Self::Disconnect => "disconnects with requests open",
-            Self::Operator => "banned by the operator",
+            Self::Operator => "was banned by the operator",
         }
     }
 
