@@ -3,5 +3,6 @@
 mod bench;
 mod bootstrap;
 mod nodes;
+mod peers;
 #[cfg(feature = "lies")]
 mod testnet;
