@@ -27,6 +27,7 @@ const TIERS: usize = 5;
 impl<P: Copy + Ord> Policy<P> {
     /// Give waiting requests, oldest first, to peers with room.
     pub(super) fn dispatch(&mut self, now: Duration) {
+        self.dispatched_at = now;
         let waits = |(_, fetch): &(&FetchId, &Fetch<P>)| fetch.waits_since().is_some();
         let waiting: Vec<_> = self.fetches.iter().filter(waits).map(|(id, _)| *id).collect();
         let mut uncovered = false;
@@ -228,8 +229,10 @@ impl<P: Copy + Ord> Policy<P> {
         self.ask_statuses(now);
     }
 
-    /// When a waiting request may find a peer that it does not find now.
-    pub(super) fn wakes(&self, now: Duration) -> impl Iterator<Item = Duration> {
+    /// When a waiting request may find a peer that it did not find when last looked at. That time may have passed: then it
+    /// is to be looked at again at once.
+    pub(super) fn wakes(&self) -> impl Iterator<Item = Duration> {
+        let looked = self.dispatched_at;
         let waiting = self
             .fetches
             .values()
@@ -243,7 +246,7 @@ impl<P: Copy + Ord> Policy<P> {
             .values()
             .filter(move |_| any)
             .map(|peer| peer.paused_until);
-        of_fetches.chain(of_peers).filter(move |at| *at > now)
+        of_fetches.chain(of_peers).filter(move |at| *at > looked)
     }
 }
 

@@ -201,6 +201,7 @@ impl<P: Copy + Ord> Policy<P> {
             && record.score.release(now, &self.config.trust)
         {
             self.count_bans();
+            self.escrow.on_redeemed(&receipt.root, *peer);
             self.actions.push_back(Action::Unban { peer: *peer });
         }
         for liar in self.escrow.on_verified(now, receipt.root) {

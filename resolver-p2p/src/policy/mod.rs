@@ -191,6 +191,8 @@ pub struct Policy<P> {
     paroled: Option<(P, Duration)>,
     /// Banned peers by prefix.
     banned: BTreeMap<Prefix, usize>,
+    /// When requests were last given to peers.
+    dispatched_at: Duration,
     /// When something last verified, or was first wanted after nothing was.
     progress_at: Duration,
     /// When the watchdog last spoke.
@@ -221,6 +223,7 @@ impl<P: Copy + Ord> Policy<P> {
             judging: 0,
             paroled: None,
             banned: BTreeMap::new(),
+            dispatched_at: Duration::ZERO,
             progress_at: Duration::ZERO,
             watched_at: Duration::ZERO,
         }
@@ -366,7 +369,7 @@ impl<P: Copy + Ord> Policy<P> {
         }
     }
 
-    /// When [`Self::on_timeout`] next has work.
+    /// When [`Self::on_timeout`] next has work; not before `now`.
     pub fn poll_timeout(&self, now: Duration) -> Option<Duration> {
         let attempts = self.attempts.values().map(|attempt| attempt.deadline);
         let bans = self
@@ -389,7 +392,7 @@ impl<P: Copy + Ord> Policy<P> {
             .chain(self.hedge_due())
             .chain(parole)
             .chain(self.watchdog_due());
-        hard.chain(self.wakes(now)).min()
+        hard.chain(self.wakes()).min().map(|at| at.max(now))
     }
 
     /// Do what is due at `now`.

@@ -225,3 +225,19 @@ fn p31_p32_fast_peers_get_more() {
     assert!(fast.rate.unwrap() > 10.0 * slow.rate.unwrap());
     assert_eq!(fast.window, 16);
 }
+
+#[test]
+fn a_pause_that_ended_while_nobody_looked_is_over() {
+    let mut net = Net::new(1);
+    net.ask(0, GOOD);
+    let (peer, attempt, _) = net.asked.pop().unwrap();
+    let id = net.policy.on_delivered(net.now, peer, attempt, 3).unwrap();
+    net.policy.on_turned(net.now, id, Turn::Busy(secs(1)));
+    net.settle();
+    // Something else keeps the driver until just after that second: it must still be told to look.
+    net.now += Duration::from_millis(1001);
+    assert!(net.policy.poll_timeout(net.now).unwrap() <= net.now);
+    net.policy.on_timeout(net.now);
+    net.settle();
+    assert_eq!(net.asked.len(), 1);
+}
