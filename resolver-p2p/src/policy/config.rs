@@ -73,7 +73,8 @@ pub struct EscrowConfig {
 pub struct RateConfig {
     /// Weight of the newest sample.
     pub alpha: f64,
-    /// Bytes per second of a peer while no peer has been measured.
+    /// Bytes per second of a peer that has not been measured, unless the median of the others is higher (P30): some of
+    /// these may be slow on purpose.
     pub assumed: f64,
     /// Requests that a new peer is given at once.
     pub window_start: u32,
@@ -117,6 +118,9 @@ pub struct FetchConfig {
     pub probe_after: u32,
     /// The bytes of such a request.
     pub probe_bytes: u64,
+    /// How long such a peer is left alone before, at most; from [`Self::timeout_min`] on it doubles with each timeout.
+    /// Each probe may hold up a request for as long as its deadline.
+    pub probe_pause: Duration,
     /// After so long without an eligible peer, paused peers are used (P21).
     pub starved: Duration,
     /// After so long without an eligible peer, banned ones are asked for one operation, one peer at a time (P21).
@@ -265,6 +269,7 @@ impl Default for FetchConfig {
             request_bytes_min: 64 << 10,
             probe_after: 2,
             probe_bytes: 4 << 10,
+            probe_pause: Duration::from_secs(60),
             starved: Duration::from_secs(30),
             parole_after: Duration::from_secs(60),
             parole_for: Duration::from_secs(30),

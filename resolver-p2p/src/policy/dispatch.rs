@@ -81,14 +81,13 @@ impl<P: Copy + Ord> Policy<P> {
             return if anybody { Choice::Wait } else { Choice::Nobody };
         };
         let bytes = self.expected_bytes(fetch.request.max_ops());
-        let median = self.median_rate().unwrap_or(self.config.rate.assumed);
+        let new = self.new_rate();
         let loads = self.prefix_loads();
         let candidates: Vec<_> = (tier.iter())
             .filter(|(_, peer)| peer.has_room(&self.config) && self.prefix_has_room(peer, &loads))
             .map(|(name, peer)| Candidate {
                 peer: *name,
-                seconds: (peer.bytes_in_flight + bytes) as f64
-                    / peer.rate.bytes_per_second().unwrap_or(median).max(1.0),
+                seconds: (peer.bytes_in_flight + bytes) as f64 / peer.rate.estimate().unwrap_or(new).max(1.0),
                 fresh: peer.asked == 0,
             })
             .collect();
@@ -142,11 +141,13 @@ impl<P: Copy + Ord> Policy<P> {
 
     /// Ask `name` for `id`, or for the beginning of it.
     pub(super) fn send(&mut self, now: Duration, id: FetchId, name: P) {
-        let median = self.median_rate();
+        let new = self.new_rate();
         let (Some(fetch), Some(peer)) = (self.fetches.get(&id), self.peers.get(&name)) else {
             return;
         };
-        let rate = peer.rate.bytes_per_second().or(median);
+        // Of a peer that nothing is known of, nothing is expected but by comparison with faster ones.
+        let faster = Some(new).filter(|new| *new > self.config.rate.assumed);
+        let rate = peer.rate.estimate().or(faster);
         let request = self.fitting(fetch.request, peer, rate);
         let bytes = self.expected_bytes(request.max_ops());
         let (Some(fetch), Some(peer)) = (self.fetches.get_mut(&id), self.peers.get_mut(&name)) else {
@@ -210,8 +211,15 @@ impl<P: Copy + Ord> Policy<P> {
         (bytes as u64).clamp(1, SOFT_OPERATION_BYTES as u64)
     }
 
-    /// The middle one of the rates of connected peers, as far as they were measured (P30).
-    pub(super) fn median_rate(&self) -> Option<f64> {
+    /// What a peer is taken to bring before it was measured: the median of the others (P30), or what is assumed if that is
+    /// more. Who gives one operation at a time, and is measured first, must not make everybody look slow.
+    pub(super) fn new_rate(&self) -> f64 {
+        let assumed = self.config.rate.assumed;
+        self.median_rate().map_or(assumed, |median| median.max(assumed))
+    }
+
+    /// The middle one of the rates of connected peers, as far as they were measured.
+    fn median_rate(&self) -> Option<f64> {
         let connected = self.peers.values().filter(|peer| peer.link.is_some());
         let mut rates: Vec<_> = connected
             .filter_map(|peer| peer.rate.bytes_per_second())

@@ -5,7 +5,7 @@
 //! ```
 //! Only two requests hold up a sync: the one at the journal's tip, which is the lowest start among the open requests for
 //! operations of the newest size, and the one for the boundary. If one of them takes longer than 95 of 100 answers did and
-//! than its peer should need, another peer is asked for the same. The first answer that verifies wins; the other copy is
+//! than its peer or the median of all should need, another peer is asked for the same. The first answer that verifies wins; the other copy is
 //! withdrawn and costs its peer nothing.
 //!
 //! # Always
@@ -98,8 +98,9 @@ impl<P: Copy + Ord> Policy<P> {
         let [only] = fetch.copies[..] else { return None };
         let attempt = self.attempts.get(&only)?;
         let config = &self.config.hedge;
-        let assumed = || self.median_rate().unwrap_or(self.config.rate.assumed);
-        let expected = attempt.ahead as f64 / attempt.rate.unwrap_or_else(assumed).max(1.0);
+        // What the peer should need, or another one: who made itself look slow, and then falls silent, is not waited for.
+        let rate = attempt.rate.unwrap_or(0.0).max(self.new_rate());
+        let expected = attempt.ahead as f64 / rate.max(1.0);
         // Nobody waits for a day, whatever the rate.
         let slow = Duration::from_secs_f64((expected * config.factor.max(0.0)).min(86_400.0));
         let patience = slow.max(self.times.p95()).max(config.at_least);

@@ -66,10 +66,16 @@ impl<P: Copy + Ord> Policy<P> {
         self.retry(now, attempt.fetch, peer, now + self.config.fetch.retry_pause);
         match failure {
             Failure::Timeout | Failure::Broken => {
+                let new = self.new_rate();
+                let config = &self.config.fetch;
                 if let Some(record) = self.peers.get_mut(&peer) {
-                    record.rate.on_timeout();
+                    record.rate.on_timeout(new);
                     record.timeouts = record.timeouts.saturating_add(1);
                     record.on_setback(now, attempt.sent);
+                    if let Some(more) = record.timeouts.checked_sub(config.probe_after) {
+                        let pause = config.timeout_min.saturating_mul(2u32.saturating_pow(more));
+                        record.paused_until = record.paused_until.max(now + pause.min(config.probe_pause));
+                    }
                 }
                 self.penalise(now, peer, Offence::Timeout);
             }

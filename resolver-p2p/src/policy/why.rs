@@ -89,7 +89,9 @@ impl<P: Copy + Ord> Policy<P> {
         }
         if peer.paused_until > now {
             let left = seconds(peer.paused_until);
-            return format!("left alone for {left:.0} s more: busy, or went away with requests open");
+            return format!(
+                "left alone for {left:.0} s more: it was busy, let deadlines pass, or went away with requests open"
+            );
         }
         let asked = peer.in_flight;
         if asked > 0 {

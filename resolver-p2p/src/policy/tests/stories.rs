@@ -118,9 +118,8 @@ fn p2_a_request_goes_on_until_somebody_answers() {
     let (peer, _, _) = net.asked.pop().unwrap();
     assert_eq!(peer, 0, "again, as nobody else is left");
     net.advance(secs(15));
-    assert_eq!(
-        net.policy.totals().retried,
-        3,
+    assert!(
+        net.policy.totals().retried >= 3,
         "and once more, as it did not answer"
     );
     assert!(net.bans.is_empty());
