@@ -136,10 +136,12 @@ impl Net {
 
 #[test]
 fn p23_a_prefix_has_a_quarter_of_slots_and_connections_and_probation_after_five_bans() {
-    let mut config = Config::default();
-    config.sybil = SybilConfig {
-        connections: NonZeroUsize::new(40),
-        ..SybilConfig::default()
+    let config = Config {
+        sybil: SybilConfig {
+            connections: NonZeroUsize::new(40),
+            ..SybilConfig::default()
+        },
+        ..Config::default()
     };
     let mut net = Net::with(0, config, 7);
     let address = |n: u32| format!("203.0.113.{n}");
