@@ -1,12 +1,15 @@
 //! The behaviour: swarm events to policy events, policy actions to swarm commands. Decides nothing.
 
-use crate::codec::{BadFrame, Codec};
+mod actions;
+mod outcomes;
+
+use crate::codec::Codec;
 use crate::config::Config;
 use crate::event::Event;
 #[cfg(feature = "lies")]
 use crate::manner::HungUp;
 use crate::metrics::Metrics;
-use crate::policy::{Action, AttemptId, Denied, Failure, Policy};
+use crate::policy::{AttemptId, Denied, Policy};
 use crate::reputation::{Keeper, Reputation};
 use crate::resolver::Resolver;
 use crate::serve::{Incoming, Reply, Sent, Serving};
@@ -14,29 +17,27 @@ use crate::shared::{Shared, Verdict, since_1970};
 use bytes::Bytes;
 use cordee_protocol::codec::{Decode, Encode};
 use cordee_protocol::sync::serve::Source;
-use cordee_protocol::wire::{Answer, Ask, Frame, PROTOCOL, Status};
+use cordee_protocol::wire::{Ask, Frame, PROTOCOL, Status};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use libp2p::PeerId;
-use libp2p::core::upgrade::NegotiationError;
-use libp2p::core::{ConnectedPoint, Endpoint, Multiaddr, multiaddr, transport::PortUse};
+use libp2p::core::{ConnectedPoint, Endpoint, Multiaddr, transport::PortUse};
 #[cfg(feature = "lies")]
 use libp2p::request_response::InboundFailure;
 use libp2p::request_response::{self, Message, OutboundFailure, OutboundRequestId, ProtocolSupport};
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished, DialFailure};
-use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{
-    CloseConnection, ConnectionDenied, ConnectionError, ConnectionId, FromSwarm, NetworkBehaviour, THandler,
-    THandlerInEvent, THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionError, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
 };
 use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+use outcomes::{failure, ip_of, is_unsupported, status_of};
 
 type Inner = request_response::Behaviour<Codec>;
 
@@ -240,108 +241,11 @@ impl Behaviour {
         self.serving.on_gone(now, peer);
     }
 
-    /// Carry out what the policy decided; returns whether there was anything.
-    fn carry_out(&mut self, now: Duration) -> bool {
-        let shared = Arc::clone(&self.shared);
-        let mut state = shared.lock();
-        self.verdicts.extend(state.verdicts.drain(..));
-        let mut any = false;
-        let mut changed = std::mem::take(&mut self.states_changed);
-        while let Some(action) = state.policy.poll_action() {
-            any = true;
-            changed |= !matches!(action, Action::Ask { .. } | Action::AskStatus { .. });
-            match action {
-                Action::Ask {
-                    peer,
-                    attempt,
-                    request,
-                } if self.inner.is_connected(&peer) => {
-                    let ask = Ask::Range(request).to_vec().into();
-                    let id = self.inner.send_request(&peer, ask);
-                    self.asked.insert(id, (peer, Purpose::Range(attempt)));
-                }
-                Action::Ask { peer, attempt, .. } => {
-                    state.policy.on_failed(now, peer, attempt, Failure::Local);
-                }
-                Action::AskStatus { peer } => self.greet.push(peer),
-                Action::Ready { peer, status } => self.tell(Event::Ready { peer, status }),
-                Action::Rejected { peer, reason } => {
-                    tracing::info!(%peer, reason, "peer is not asked");
-                    self.tell(Event::Rejected { peer, reason });
-                }
-                Action::Ban { peer, ban } => {
-                    tracing::warn!(%peer, reason = ban.reason.sentence(), "peer is banned");
-                    self.metrics.on_ban(ban.reason.label());
-                    self.disconnect(peer);
-                    self.remember(now);
-                    self.tell(Event::Banned {
-                        peer,
-                        reason: ban.reason,
-                        left: ban.until.saturating_sub(now),
-                    });
-                }
-                Action::Unban { peer } => {
-                    self.remember(now);
-                    if !self.inner.is_connected(&peer) {
-                        self.homes.remove(&peer);
-                    }
-                    self.tell(Event::Unbanned { peer });
-                }
-                Action::Parole { peer } => {
-                    tracing::info!(%peer, "nobody else is left: a banned peer is let in for one operation");
-                    if let Some(home) = self.homes.get(&peer) {
-                        let opts = DialOpts::peer_id(peer).addresses(vec![home.clone()]).build();
-                        self.out.push_back(ToSwarm::Dial { opts });
-                    }
-                    self.tell(Event::Paroled { peer });
-                }
-                Action::Revoke { peer } => self.disconnect(peer),
-                Action::Stuck { after, peers } => {
-                    tracing::warn!(seconds = after.as_secs(), "nothing has verified for long");
-                    for (peer, hold) in peers {
-                        tracing::warn!(%peer, hold, "what holds a peer back");
-                    }
-                }
-                Action::Penalised { offence, .. } => self.metrics.on_penalty(offence.label()),
-                Action::Suspect { root, peers } => {
-                    let (root, size) = root;
-                    tracing::error!(%root, size = size.get(), "answers of all peers fail: is the target right?");
-                    self.tell(Event::TargetSuspect { root, size, peers });
-                }
-            }
-        }
-        if changed {
-            self.metrics
-                .set_peers(state.policy.views(now).map(|view| view.state));
-        }
-        let totals = state.policy.totals();
-        self.metrics.set_totals(&totals);
-        self.serving.on_own_sync(totals.in_flight > 0);
-        any
-    }
-
-    fn disconnect(&mut self, peer: PeerId) {
-        self.out.push_back(ToSwarm::CloseConnection {
-            peer_id: peer,
-            connection: CloseConnection::All,
-        });
-    }
-
-    fn remember(&mut self, now: Duration) {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.on_ban(now);
-        }
-    }
-
     fn poll_keeper(&mut self, now: Duration, cx: &mut Context<'_>) {
         if let Some(keeper) = &mut self.keeper {
             let records = || self.shared.lock().policy.records(now);
             keeper.poll(now, records, cx);
         }
-    }
-
-    fn tell(&mut self, event: Event) {
-        self.out.push_back(ToSwarm::GenerateEvent(event));
     }
 
     /// Returns whether there were any.
@@ -535,92 +439,6 @@ impl NetworkBehaviour for Behaviour {
             if !done && self.out.is_empty() && !self.poll_greeting(cx) {
                 return Poll::Pending;
             }
-        }
-    }
-}
-
-fn status_of(bytes: &Bytes) -> Option<Status> {
-    // Any status will do: whether one was asked for is all that decoding looks at.
-    let ask = Ask::Status(Status::default());
-    match Answer::decode(bytes, &ask) {
-        Ok(Answer::Status(status)) => Some(status),
-        _ => None,
-    }
-}
-
-fn failure(error: &OutboundFailure) -> Failure {
-    match error {
-        OutboundFailure::Timeout => Failure::Timeout,
-        OutboundFailure::Io(error) if is_bad_frame(error) => Failure::Malformed,
-        // Whatever ends a substream early the other side can bring about, just before each deadline: one of several
-        // connections closed, a refusal of the protocol, no room left by substreams of its own. If it were free, who
-        // holds back all answers would never come to be the last to be asked.
-        OutboundFailure::Io(_)
-        | OutboundFailure::ConnectionClosed
-        | OutboundFailure::UnsupportedProtocols => Failure::Broken,
-        OutboundFailure::DialFailure => Failure::Local,
-    }
-}
-
-fn is_bad_frame(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<BadFrame>())
-}
-
-/// Whether the peer does not speak the protocol. Negotiated lazily, it says so only where the answer should be.
-fn is_unsupported(error: &OutboundFailure) -> bool {
-    match error {
-        OutboundFailure::UnsupportedProtocols => true,
-        OutboundFailure::Io(error) => (error.get_ref())
-            .and_then(|inner| inner.downcast_ref::<NegotiationError>())
-            .is_some_and(|error| matches!(error, NegotiationError::Failed)),
-        _ => false,
-    }
-}
-
-fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
-    address.iter().find_map(|part| match part {
-        multiaddr::Protocol::Ip4(ip) => Some(ip.into()),
-        multiaddr::Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_the_other_side_cannot_bring_about_is_free() {
-        use OutboundFailure::{ConnectionClosed, DialFailure, Io, Timeout, UnsupportedProtocols};
-        let refused = || Io(NegotiationError::Failed.into());
-        let bad_frame = || {
-            Io(io::Error::new(
-                io::ErrorKind::InvalidData,
-                BadFrame(String::new()),
-            ))
-        };
-        for (case, error, ends_as, unsupported) in [
-            ("no answer", Timeout, Failure::Timeout, false),
-            ("a bad length", bad_frame(), Failure::Malformed, false),
-            (
-                "half an answer",
-                Io(io::ErrorKind::UnexpectedEof.into()),
-                Failure::Broken,
-                false,
-            ),
-            (
-                "the multiplexer gave up",
-                Io(io::Error::other("max sub-streams reached")),
-                Failure::Broken,
-                false,
-            ),
-            ("another protocol, told late", refused(), Failure::Broken, true),
-            ("another protocol", UnsupportedProtocols, Failure::Broken, true),
-            ("one of its connections", ConnectionClosed, Failure::Broken, false),
-            ("never asked", DialFailure, Failure::Local, false),
-        ] {
-            assert_eq!(failure(&error), ends_as, "{case}");
-            assert_eq!(is_unsupported(&error), unsupported, "{case}");
         }
     }
 }
