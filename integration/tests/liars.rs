@@ -1,8 +1,11 @@
-//! Every lie, one after the other: the joiner ends with the right root, and bans whom it caught.
+//! Every lie, one after the other: the joiner ends with the right root, bans whom it caught, and remembers it.
 
 use cordee_integration::net::{Net, Result, join, publish};
 use cordee_node::lies::LIES;
 use cordee_node::node::Node;
+use cordee_node::reputation::PeersFile;
+use cordee_resolver_p2p::Reputation;
+use cordee_resolver_p2p::policy::Offence;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_the_lie_the_root_is_right_and_only_the_liar_is_banned() -> Result<()> {
@@ -28,11 +31,26 @@ async fn whatever_the_lie_the_root_is_right_and_only_the_liar_is_banned() -> Res
         let banned = report(&liar).is_some_and(|liar| liar.banned);
         assert_eq!(caught, banned, "{}: {:?}", lie.name, report(&liar));
         // Nobody asks a liar for its pinned nodes if the publisher is asked for the boundary.
+        let expected = lie
+            .provable
+            .then_some(true)
+            .filter(|_| lie.name != "wrong-pinned");
+        let expected = expected.or((!lie.provable).then_some(false));
         assert!(
-            caught || lie.name == "wrong-pinned",
+            expected.is_none_or(|expected| caught == expected),
             "{}: {:?}",
             lie.name,
             report(&liar)
+        );
+        // P22: the next process of this node knows.
+        let records = PeersFile::of(&joiner).load();
+        let remembered = records.iter().find(|record| record.peer == liar.peer_id());
+        let ban = remembered.and_then(|record| record.standing.ban);
+        assert_eq!(
+            ban.map(|ban| ban.reason),
+            banned.then_some(Offence::Lie),
+            "{}",
+            lie.name
         );
         liar.stop().await;
     }

@@ -5,7 +5,7 @@
 
 use crate::config::Config;
 use crate::folder::{self, Database, Folder};
-use crate::network::{self, Network, Suspect, View};
+use crate::network::{self, Hooks, Network, Suspect, View};
 use crate::runtime::TokioRuntime;
 use crate::source::Nothing;
 use cordee_protocol::log::Mark;
@@ -184,7 +184,8 @@ pub async fn bootstrap(
     let source = Arc::new(Nothing::new(&config.network.name, &config.network.kind));
     // Counted for nobody: a process that ends by itself is not scraped.
     let mut registry = Registry::default();
-    let network = Network::start(folder.keypair()?, &config, &[], Some(source), &mut registry).await?;
+    let hooks = Hooks::new(folder, source);
+    let network = Network::start(folder.keypair()?, &config, &[], hooks, &mut registry).await?;
 
     let (progress_tx, progress_rx) = watch::channel(Progress::default());
     let mut channels = Channels {

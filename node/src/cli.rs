@@ -13,6 +13,7 @@ mod import;
 mod init;
 mod interrupt;
 mod output;
+mod peers;
 mod progress;
 mod proof;
 mod run;
@@ -59,7 +60,7 @@ enum Command {
     Proof(proof::ProofArgs),
     Db(db::DbArgs),
     Status(status::Status),
-    Peers(status::Peers),
+    Peers(peers::Peers),
     Bench(bench::Bench),
     #[cfg(feature = "lies")]
     Testnet(testnet::TestnetArgs),

@@ -10,7 +10,7 @@ pub use layers::{Error, Layers};
 use cordee_protocol::db::Kind;
 use cordee_protocol::db::kind::KindError;
 use cordee_protocol::sync::plan as engine;
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Deserializer};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -93,6 +93,8 @@ pub struct Serve {
     pub burst_requests: NonZeroU32,
     /// Bytes a second that one peer is sent; 0 is no limit.
     pub bytes_per_second: u32,
+    /// Bytes that one peer is sent at once on top of that.
+    pub burst_bytes: u32,
 }
 
 /// Section `peers`.
@@ -103,6 +105,9 @@ pub struct Peers {
     /// Failures without one success for this long make the target suspect.
     #[serde(deserialize_with = "duration")]
     pub suspect_after: Duration,
+    /// Peers that are never banned.
+    #[serde(deserialize_with = "peer_ids")]
+    pub trusted: Vec<PeerId>,
 }
 
 /// How peers are judged.
@@ -121,6 +126,8 @@ pub struct Http {
     /// Where to listen; `None` is off.
     #[serde(deserialize_with = "optional_address")]
     pub listen: Option<SocketAddr>,
+    /// Where the token is for requests that change something, relative to the folder; empty is nowhere.
+    pub token_file: String,
 }
 
 impl Network {
@@ -157,11 +164,14 @@ impl Config {
             (trust.disconnect_pause, trust.unavailable_pause) =
                 (Duration::from_secs(5), Duration::from_secs(5));
         }
+        config.trusted.clone_from(&self.peers.trusted);
+        config.policy.sybil.connections = NonZeroUsize::new(self.network.max_connections.get() as usize);
         config.quota.work = self.serve.max_requests.get();
         config.quota.work_per_peer = self.serve.max_requests_per_peer.get();
         config.quota.requests_per_second = NonZeroU32::new(self.serve.requests_per_second);
         config.quota.request_burst = self.serve.burst_requests;
         config.quota.bytes_per_second = NonZeroU32::new(self.serve.bytes_per_second);
+        config.quota.byte_burst = self.serve.burst_bytes;
         config
     }
 }
@@ -197,6 +207,15 @@ fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let share = f64::deserialize(deserializer)?;
     let error = || serde::de::Error::custom(format!("{share} is not a share above 0 and up to 1"));
     (share > 0.0 && share <= 1.0).then_some(share).ok_or_else(error)
+}
+
+fn peer_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PeerId>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let read = |text: String| {
+        let id = text.parse::<PeerId>();
+        id.map_err(|_| serde::de::Error::custom(format!("{text:?} is not a peer id like 12D3KooW..")))
+    };
+    texts.into_iter().map(read).collect()
 }
 
 fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {

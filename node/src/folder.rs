@@ -3,6 +3,7 @@
 //! ```text
 //!   cordee.toml           settings, written by `init`
 //!   node.key              the node's libp2p key in its protobuf encoding; readable by the owner only
+//!   peers.json            what peers did (see `reputation`)
 //!   data/                 the log (see `storage`), made by the first command that writes
 //!   data/database.toml    kind and network of that log; a node of another kind or network does not touch it
 //! ```
@@ -75,6 +76,11 @@ pub enum Error {
     /// The key is not one.
     #[error("{0} does not hold a libp2p key: restore it, or make a new node with `cordee init`")]
     Key(PathBuf),
+    /// The token is not one.
+    #[error(
+        "the first line of {0} is no token: 16 letters and digits or more, like `head -c 32 /dev/urandom | xxd -p -c 64` prints"
+    )]
+    Token(PathBuf),
     /// A command that needs a database found none.
     #[error(
         "{0} has no database yet: fill it with `cordee import` or `cordee apply` (a publisher), or with `cordee sync` \
@@ -206,6 +212,25 @@ impl Folder {
         let path = self.path.join(KEY);
         let bytes = std::fs::read(&path).map_err(io("read", &path))?;
         Keypair::from_protobuf_encoding(&bytes).map_err(|_| Error::Key(path))
+    }
+
+    /// The first line of the file with the token for requests that change something; `None` if none is configured.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Token`].
+    pub fn token(&self) -> Result<Option<String>, Error> {
+        let name = &self.config.http.token_file;
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let path = self.path.join(name);
+        let text = std::fs::read_to_string(&path).map_err(io("read", &path))?;
+        let token = text.lines().next().unwrap_or_default().trim();
+        // What a header can carry, and nothing that is guessed at once.
+        if token.len() < 16 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::Token(path));
+        }
+        Ok(Some(token.into()))
     }
 
     /// Bind the data to kind and network, or see that it is bound to these.

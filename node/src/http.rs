@@ -1,17 +1,20 @@
-//! What a node tells its operator over HTTP: health, metrics, status, peers. Reads only; loopback by default.
+//! What a node tells its operator over HTTP: health, metrics, status, peers; and what it does for him: ban and pardon
+//! peers. Loopback by default; `operate` says who may change something.
 //!
 //! Errors are JSON, `{"error":{"code","message"}}`. A request may take 10 s, and what it asks is bounded: no
 //! route reads a body. Connections are few and none stays for nothing: see `guard`.
 
 mod guard;
+mod operate;
 
 use crate::node::Facts;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use operate::{Gate, Operated};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,14 +37,21 @@ pub struct Server {
 impl Server {
     /// Listen on `address` and answer from `facts`.
     ///
+    /// - `token`: what requests that change something must bring; without, they are taken on loopback only.
+    ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub async fn start(address: SocketAddr, facts: Arc<Facts>) -> std::io::Result<Self> {
+    pub async fn start(
+        address: SocketAddr,
+        facts: Arc<Facts>,
+        token: Option<String>,
+    ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
+        let gate = Gate::new(address, token);
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            let served = axum::serve(guard::Guarded::new(listener), router(facts));
+            let served = axum::serve(guard::Guarded::new(listener), router(facts, gate));
             tokio::select! {
                 // Accepting never fails for good; connections end with the process.
                 _ = served => {}
@@ -64,7 +74,15 @@ impl Server {
     }
 }
 
-fn router(facts: Arc<Facts>) -> Router {
+fn router(facts: Arc<Facts>, gate: Gate) -> Router {
+    let operated = Operated {
+        facts: Arc::clone(&facts),
+        gate,
+    };
+    let operate = Router::new()
+        .route("/v1/peers/{peer_id}/ban", post(operate::ban))
+        .route("/v1/peers/{peer_id}/pardon", post(operate::pardon))
+        .with_state(operated);
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -82,11 +100,12 @@ fn router(facts: Arc<Facts>) -> Router {
             failure(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "this path takes GET only",
+                "this path takes another method: GET, or POST where something is changed",
             )
         })
-        .layer(from_fn(in_time))
         .with_state(facts)
+        .merge(operate)
+        .layer(from_fn(in_time))
 }
 
 async fn ready(State(facts): State<Arc<Facts>>) -> Response {

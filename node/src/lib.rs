@@ -5,6 +5,7 @@
 //! ```text
 //!   config folder storage   what the operator decides; the folder of a node; its log on disk
 //!   network dialing         the swarm: listens, dials and redials, asks and answers through resolver-p2p
+//!   reputation              what peers did, in a file
 //!   runtime source          time and cores for the engine; a database to be asked by others
 //!   writes rows             batches for a database, from JSON lines and from tables
 //!   recording               a sync as its events, in a file, to be replayed
@@ -35,6 +36,7 @@ pub mod node;
 pub mod process;
 pub mod proofs;
 pub mod recording;
+pub mod reputation;
 pub mod rows;
 pub mod runtime;
 pub mod script;

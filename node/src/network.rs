@@ -12,10 +12,12 @@ mod behaviour;
 mod drive;
 
 use crate::config::Config;
+use crate::folder::Folder;
 use crate::network::behaviour::Behaviour;
+use crate::reputation::PeersFile;
 use cordee_protocol::sync::serve::Source;
 use cordee_protocol::{Digest, Location};
-use cordee_resolver_p2p::{Metrics, Resolver};
+use cordee_resolver_p2p::{Metrics, Reputation, Resolver};
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
@@ -108,8 +110,44 @@ impl std::fmt::Debug for Handle {
     }
 }
 
+/// What a swarm is given by its node.
+pub struct Hooks {
+    /// What it serves.
+    pub source: Arc<dyn Source>,
+    /// Where it remembers peers.
+    pub reputation: Arc<dyn Reputation>,
+    /// How its answers go out, if not as they should.
+    #[cfg(feature = "lies")]
+    pub manner: Option<Arc<dyn cordee_resolver_p2p::Manner>>,
+}
+
+impl Hooks {
+    /// Those of the node of `folder`, which serves `source`.
+    pub fn new(folder: &Folder, source: Arc<dyn Source>) -> Self {
+        Self {
+            source,
+            reputation: Arc::new(PeersFile::of(folder)),
+            #[cfg(feature = "lies")]
+            manner: None,
+        }
+    }
+
+    fn behaviour(
+        self,
+        #[cfg_attr(not(feature = "lies"), expect(unused_mut))] mut config: cordee_resolver_p2p::Config,
+        metrics: Metrics,
+    ) -> cordee_resolver_p2p::Behaviour {
+        #[cfg(feature = "lies")]
+        {
+            config.manner = self.manner;
+        }
+        cordee_resolver_p2p::Behaviour::new(config, Some(self.source), metrics)
+            .with_reputation(self.reputation)
+    }
+}
+
 impl Network {
-    /// Start a swarm that serves `source`, and wait until it listens.
+    /// Start a swarm that serves what `hooks` say, and wait until it listens.
     ///
     /// - `listen`: where; none for a node that only asks.
     ///
@@ -119,12 +157,12 @@ impl Network {
         keypair: Keypair,
         config: &Config,
         listen: &[Multiaddr],
-        source: Option<Arc<dyn Source>>,
+        hooks: Hooks,
         registry: &mut Registry,
     ) -> Result<Self, Error> {
         let peer_id = keypair.public().to_peer_id();
         let counters = metrics::Metrics::new(registry);
-        let sync = cordee_resolver_p2p::Behaviour::new(config.resolver(), source, Metrics::new(registry));
+        let sync = hooks.behaviour(config.resolver(), Metrics::new(registry));
         let resolver = sync.resolver();
         let mut swarm = swarm(keypair, config, sync, registry)?;
         for address in &config.network.external {

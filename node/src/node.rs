@@ -2,7 +2,7 @@
 
 use crate::folder::{self, Database, Folder};
 use crate::http::Server;
-use crate::network::{self, Network, View};
+use crate::network::{self, Hooks, Network, View};
 use crate::source::Served;
 use cordee_protocol::Target;
 use cordee_protocol::sync::serve::{Budget, Source};
@@ -70,7 +70,8 @@ impl Node {
         let source: Arc<dyn Source> = Arc::new(Served::new(name, kind, budget, Arc::clone(&database)));
         let (source, lies) = corrupt(source, lie)?;
         let listen = &config.network.listen;
-        let network = Network::start(folder.keypair()?, config, listen, Some(source), &mut registry).await?;
+        let hooks = hooks(folder, source, lie, &lies);
+        let network = Network::start(folder.keypair()?, config, listen, hooks, &mut registry).await?;
         let facts = Arc::new(Facts {
             peer_id: network.peer_id(),
             view: network.view(),
@@ -82,7 +83,7 @@ impl Node {
         });
         let http = match config.http.listen {
             Some(address) => {
-                let started = Server::start(address, Arc::clone(&facts)).await;
+                let started = Server::start(address, Arc::clone(&facts), folder.token()?).await;
                 Some(started.map_err(|source| Error::Http { address, source })?)
             }
             None => None,
@@ -200,6 +201,16 @@ impl Facts {
         self.resolver.peers()
     }
 
+    /// Ban `peer`, as the operator.
+    pub fn ban(&self, peer: PeerId) {
+        self.resolver.ban(peer);
+    }
+
+    /// Forgive `peer` everything; returns whether anything was known of it.
+    pub fn pardon(&self, peer: PeerId) -> bool {
+        self.resolver.pardon(peer)
+    }
+
     /// All metrics, as OpenMetrics text.
     ///
     /// # Errors
@@ -261,6 +272,20 @@ fn corrupt(source: Arc<dyn Source>, lie: Option<&str>) -> Result<(Arc<dyn Source
 #[cfg(not(feature = "lies"))]
 fn corrupt(source: Arc<dyn Source>, _lie: Option<&str>) -> Result<(Arc<dyn Source>, Lies), Error> {
     Ok((source, ()))
+}
+
+#[cfg(feature = "lies")]
+fn hooks(folder: &Folder, source: Arc<dyn Source>, lie: Option<&str>, lies: &Lies) -> Hooks {
+    let manner = lie.zip(lies.as_ref());
+    Hooks {
+        manner: manner.and_then(|(name, counter)| crate::lies::manner(name, counter)),
+        ..Hooks::new(folder, source)
+    }
+}
+
+#[cfg(not(feature = "lies"))]
+fn hooks(folder: &Folder, source: Arc<dyn Source>, _lie: Option<&str>, (): &Lies) -> Hooks {
+    Hooks::new(folder, source)
 }
 
 #[cfg(feature = "lies")]

@@ -1,7 +1,6 @@
 //! A node's database, as others see it.
 
 use crate::folder::Database;
-use cordee_protocol::Location;
 use cordee_protocol::sync::serve::{self, Budget, Source};
 use cordee_protocol::wire::{Answer, Ask, Frame, Status};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -31,12 +30,16 @@ impl Source for Served {
     fn status(&self) -> Status {
         // A writer that panicked has left a log that is consistent up to its last commit; reading it is safe.
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let (oldest, size) = (database.log().bounds().start, database.log().size());
         Status {
             network: self.network.clone(),
             kind: self.kind.clone(),
-            oldest: database.log().bounds().start,
-            size: database.log().size(),
+            oldest,
+            size,
+            // The peaks at `oldest` are kept, so every size that has an operation to prove can be proven.
+            provable_from: oldest.saturating_add(1).min(size),
             root: Some(database.root()),
+            checkpoint: None,
         }
     }
 
@@ -74,9 +77,7 @@ impl Source for Nothing {
         Status {
             network: self.network.clone(),
             kind: self.kind.clone(),
-            oldest: Location::ZERO,
-            size: Location::ZERO,
-            root: None,
+            ..Status::default()
         }
     }
 

@@ -1,37 +1,43 @@
 //! The behaviour: swarm events to policy events, policy actions to swarm commands. Decides nothing.
 
-use crate::codec::{BadFrame, Codec};
+mod actions;
+mod outcomes;
+
+use crate::codec::Codec;
 use crate::config::Config;
 use crate::event::Event;
+#[cfg(feature = "lies")]
+use crate::manner::HungUp;
 use crate::metrics::Metrics;
-use crate::policy::{Action, AttemptId, Failure, Offence, Policy};
+use crate::policy::{AttemptId, Denied, Policy};
+use crate::reputation::{Keeper, Reputation};
 use crate::resolver::Resolver;
 use crate::serve::{Incoming, Reply, Sent, Serving};
-use crate::shared::{Shared, Verdict};
+use crate::shared::{Shared, Verdict, since_1970};
 use bytes::Bytes;
-use cordee_protocol::Location;
 use cordee_protocol::codec::{Decode, Encode};
 use cordee_protocol::sync::serve::Source;
-use cordee_protocol::wire::{Answer, Ask, Frame, PROTOCOL, Status};
+use cordee_protocol::wire::{Ask, Frame, PROTOCOL, Status};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use libp2p::PeerId;
-use libp2p::core::upgrade::NegotiationError;
-use libp2p::core::{ConnectedPoint, Endpoint, Multiaddr, multiaddr, transport::PortUse};
+use libp2p::core::{ConnectedPoint, Endpoint, Multiaddr, transport::PortUse};
+#[cfg(feature = "lies")]
+use libp2p::request_response::InboundFailure;
 use libp2p::request_response::{self, Message, OutboundFailure, OutboundRequestId, ProtocolSupport};
-use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
+use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished, DialFailure};
 use libp2p::swarm::{
-    CloseConnection, ConnectionDenied, ConnectionError, ConnectionId, FromSwarm, NetworkBehaviour, THandler,
-    THandlerInEvent, THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionError, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
 };
 use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+use outcomes::{failure, ip_of, is_unsupported, status_of};
 
 type Inner = request_response::Behaviour<Codec>;
 
@@ -48,6 +54,11 @@ pub struct Behaviour {
     greet: Vec<PeerId>,
     own_status: Option<BoxFuture<'static, Status>>,
     out: VecDeque<ToSwarm<Event, THandlerInEvent<Inner>>>,
+    keeper: Option<Keeper>,
+    /// Where peers were dialled that are connected or banned: for when they are let in again.
+    homes: HashMap<PeerId, Multiaddr>,
+    /// Whether the number of peers in some state may have changed.
+    states_changed: bool,
     metrics: Metrics,
 }
 
@@ -59,10 +70,10 @@ enum Purpose {
 
 /// Why a connection is refused.
 #[derive(Debug, thiserror::Error)]
-#[error("peer {peer} is banned: it {}", reason.sentence())]
+#[error("peer {peer} is refused: {denied}")]
 struct Refused {
     peer: PeerId,
-    reason: Offence,
+    denied: Denied,
 }
 
 impl Behaviour {
@@ -75,28 +86,43 @@ impl Behaviour {
         let empty = Status {
             network: config.network.clone(),
             kind: config.kind.clone(),
-            oldest: Location::ZERO,
-            size: Location::ZERO,
-            root: None,
+            ..Status::default()
         };
         let open = config.policy.fetch.open.get();
         let seed = config.seed.unwrap_or_else(rand::random);
         let mut policy = Policy::new(config.network, config.kind, config.policy, seed);
-        for peer in config.trusted {
-            policy.trust(Duration::ZERO, peer);
+        let now = since_1970();
+        for peer in &config.trusted {
+            policy.trust(now, *peer);
         }
+        #[cfg(not(feature = "lies"))]
+        let codec = Codec::default();
+        #[cfg(feature = "lies")]
+        let codec = Codec::of(config.manner);
         Self {
-            inner: Inner::with_codec(Codec::default(), protocols, settings),
-            shared: Arc::new(Shared::new(policy, open)),
-            serving: Serving::new(source, empty, config.quota, metrics.clone()),
+            inner: Inner::with_codec(codec, protocols, settings),
+            shared: Arc::new(Shared::new(policy, open, now)),
+            serving: Serving::new(source, empty, config.quota, &config.trusted, metrics.clone()),
             asked: HashMap::new(),
             verdicts: FuturesUnordered::new(),
             timer: None,
             greet: Vec::new(),
             own_status: None,
             out: VecDeque::new(),
+            keeper: None,
+            homes: HashMap::new(),
+            states_changed: true,
             metrics,
         }
+    }
+
+    /// Remember peers as `store` does, and keep what they do in it (PEERS P22). Reads `store` at once.
+    #[must_use]
+    pub fn with_reputation(mut self, store: Arc<dyn Reputation>) -> Self {
+        let now = self.shared.now();
+        self.shared.lock().policy.restore(now, store.load());
+        self.keeper = Some(Keeper::new(now, store));
+        self
     }
 
     /// A handle to fetch with and to read reports from.
@@ -104,14 +130,10 @@ impl Behaviour {
         Resolver::new(Arc::clone(&self.shared))
     }
 
-    fn admit(&self, peer: &PeerId) -> Result<(), ConnectionDenied> {
-        match self.shared.lock().policy.ban(peer) {
-            None => Ok(()),
-            Some(ban) => Err(ConnectionDenied::new(Refused {
-                peer: *peer,
-                reason: ban.reason,
-            })),
-        }
+    /// Bans, and what one address prefix may have, act in both directions.
+    fn admit(&self, peer: &PeerId, address: Option<&Multiaddr>) -> Result<(), ConnectionDenied> {
+        let admitted = self.shared.lock().policy.admit(peer, address.and_then(ip_of));
+        admitted.map_err(|denied| ConnectionDenied::new(Refused { peer: *peer, denied }))
     }
 
     fn on_inner_event(&mut self, now: Duration, event: request_response::Event<Bytes, Frame>) {
@@ -139,7 +161,9 @@ impl Behaviour {
                     }
                     Err(error) => {
                         tracing::debug!(%peer, %error, "an ask that makes no sense");
-                        let _ = self.inner.send_response(channel, self.serving.on_nonsense());
+                        if let Some(frame) = self.serving.on_nonsense(now, peer) {
+                            let _ = self.inner.send_response(channel, frame);
+                        }
                     }
                 },
                 Message::Response { request_id, response } => self.on_response(now, request_id, &response),
@@ -147,6 +171,16 @@ impl Behaviour {
             E::OutboundFailure {
                 request_id, error, ..
             } => self.on_failure(now, request_id, &error),
+            #[cfg(feature = "lies")]
+            E::InboundFailure {
+                peer,
+                request_id,
+                error: InboundFailure::Io(error),
+                ..
+            } if error.get_ref().is_some_and(|inner| inner.is::<HungUp>()) => {
+                self.serving.on_sent(now, request_id);
+                self.disconnect(peer);
+            }
             E::InboundFailure { request_id, .. } | E::ResponseSent { request_id, .. } => {
                 self.serving.on_sent(now, request_id);
             }
@@ -187,77 +221,31 @@ impl Behaviour {
         let address = ip_of(endpoint.get_remote_address());
         let now = self.shared.now();
         self.shared.lock().policy.on_connected(now, peer, address);
+        if let ConnectedPoint::Dialer { address, .. } = endpoint {
+            self.homes.insert(peer, address.clone());
+        }
+        self.states_changed = true;
     }
 
     fn on_closed(&mut self, peer: PeerId, cause: Option<&ConnectionError>) {
         let now = self.shared.now();
         let own = matches!(cause, None | Some(ConnectionError::KeepAliveTimeout));
-        self.shared.lock().policy.on_disconnected(now, peer, own);
+        let mut state = self.shared.lock();
+        state.policy.on_disconnected(now, peer, own);
+        if state.policy.ban(&peer).is_none() {
+            self.homes.remove(&peer);
+        }
+        drop(state);
+        self.states_changed = true;
         self.asked.retain(|_, (of, _)| *of != peer);
         self.serving.on_gone(now, peer);
     }
 
-    /// Carry out what the policy decided; returns whether there was anything.
-    fn carry_out(&mut self, now: Duration) -> bool {
-        let shared = Arc::clone(&self.shared);
-        let mut state = shared.lock();
-        self.verdicts.extend(state.verdicts.drain(..));
-        let mut any = false;
-        let mut changed = false;
-        while let Some(action) = state.policy.poll_action() {
-            any = true;
-            changed |= !matches!(action, Action::Ask { .. } | Action::AskStatus { .. });
-            match action {
-                Action::Ask {
-                    peer,
-                    attempt,
-                    request,
-                } if self.inner.is_connected(&peer) => {
-                    let ask = Ask::Range(request).to_vec().into();
-                    let id = self.inner.send_request(&peer, ask);
-                    self.asked.insert(id, (peer, Purpose::Range(attempt)));
-                }
-                Action::Ask { peer, attempt, .. } => {
-                    state.policy.on_failed(now, peer, attempt, Failure::Local);
-                }
-                Action::AskStatus { peer } => self.greet.push(peer),
-                Action::Ready { peer, status } => self.tell(Event::Ready { peer, status }),
-                Action::Rejected { peer, reason } => {
-                    tracing::info!(%peer, reason, "peer is not asked");
-                    self.tell(Event::Rejected { peer, reason });
-                }
-                Action::Ban { peer, ban } => {
-                    tracing::warn!(%peer, reason = ban.reason.sentence(), "peer is banned");
-                    self.metrics.on_ban(ban.reason.label());
-                    self.out.push_back(ToSwarm::CloseConnection {
-                        peer_id: peer,
-                        connection: CloseConnection::All,
-                    });
-                    self.tell(Event::Banned {
-                        peer,
-                        reason: ban.reason,
-                        until: (shared.started + ban.until).into_std(),
-                    });
-                }
-                Action::Unban { peer } => self.tell(Event::Unbanned { peer }),
-                Action::Penalised { offence, .. } => self.metrics.on_penalty(offence.label()),
-                Action::Suspect { root, peers } => {
-                    let (root, size) = root;
-                    tracing::error!(%root, size = size.get(), "answers of all peers fail: is the target right?");
-                    self.tell(Event::TargetSuspect { root, size, peers });
-                }
-            }
+    fn poll_keeper(&mut self, now: Duration, cx: &mut Context<'_>) {
+        if let Some(keeper) = &mut self.keeper {
+            let records = || self.shared.lock().policy.records(now);
+            keeper.poll(now, records, cx);
         }
-        if changed {
-            self.metrics
-                .set_peers(state.policy.views(now).map(|view| view.state));
-        }
-        self.metrics.set_in_flight(state.policy.totals().in_flight);
-        any
-    }
-
-    fn tell(&mut self, event: Event) {
-        self.out.push_back(ToSwarm::GenerateEvent(event));
     }
 
     /// Returns whether there were any.
@@ -279,10 +267,12 @@ impl Behaviour {
                 id,
                 channel,
                 frame,
+                job,
             } = reply;
             let sent = Sent::of(&frame);
             let taken = self.inner.send_response(channel, frame).is_ok();
-            self.serving.on_sending(now, peer, id, taken.then_some(&sent));
+            self.serving
+                .on_sending(now, peer, id, job, taken.then_some(&sent));
         }
     }
 
@@ -308,16 +298,25 @@ impl Behaviour {
 
     /// Returns whether something was due.
     fn poll_timer(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
+        let of_keeper = self.keeper.as_ref().and_then(Keeper::poll_timeout);
         let mut state = self.shared.lock();
-        let Some(at) = state.policy.poll_timeout(now) else {
+        let of_policy = state.policy.poll_timeout(now);
+        let timers = [of_policy, self.serving.poll_timeout(), of_keeper];
+        let Some(at) = timers.into_iter().flatten().min() else {
             self.timer = None;
             return false;
         };
         if at <= now {
             state.policy.on_timeout(now);
+            drop(state);
+            for peer in self.serving.on_timeout(now) {
+                tracing::debug!(%peer, "reads its answers too slowly, and others wait");
+                self.disconnect(peer);
+            }
             return true;
         }
-        let Some(deadline) = self.shared.started.checked_add(at) else {
+        drop(state);
+        let Some(deadline) = self.shared.instant(at) else {
             // Beyond what the clock can show: it never comes.
             self.timer = None;
             return false;
@@ -334,6 +333,11 @@ impl Behaviour {
 
 impl Drop for Behaviour {
     fn drop(&mut self) {
+        let now = self.shared.now();
+        if let Some(keeper) = &self.keeper {
+            let records = self.shared.lock().policy.records(now);
+            keeper.close(&records);
+        }
         self.shared.close();
     }
 }
@@ -349,7 +353,7 @@ impl NetworkBehaviour for Behaviour {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(&peer)?;
+        self.admit(&peer, Some(remote))?;
         self.inner
             .handle_established_inbound_connection(id, peer, local, remote)
     }
@@ -362,7 +366,7 @@ impl NetworkBehaviour for Behaviour {
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         if let Some(peer) = &peer {
-            self.admit(peer)?;
+            self.admit(peer, None)?;
         }
         self.inner
             .handle_pending_outbound_connection(id, peer, addresses, role)
@@ -376,7 +380,7 @@ impl NetworkBehaviour for Behaviour {
         role: Endpoint,
         port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(&peer)?;
+        self.admit(&peer, Some(address))?;
         self.inner
             .handle_established_outbound_connection(id, peer, address, role, port)
     }
@@ -396,6 +400,12 @@ impl NetworkBehaviour for Behaviour {
                 remaining_established: 0,
                 ..
             }) => self.on_closed(peer_id, cause),
+            FromSwarm::DialFailure(DialFailure {
+                peer_id: Some(peer), ..
+            }) => {
+                let now = self.shared.now();
+                self.shared.lock().policy.on_unreachable(now, peer);
+            }
             _ => {}
         }
     }
@@ -423,103 +433,12 @@ impl NetworkBehaviour for Behaviour {
                 Poll::Pending => {}
             }
             self.poll_serving(now, cx);
+            self.poll_keeper(now, cx);
             // Carrying out takes new verdicts in, which have to be polled once to be heard of.
             let done = self.carry_out(now) | self.poll_verdicts(now, cx) | self.poll_timer(now, cx);
             if !done && self.out.is_empty() && !self.poll_greeting(cx) {
                 return Poll::Pending;
             }
-        }
-    }
-}
-
-fn status_of(bytes: &Bytes) -> Option<Status> {
-    // Any status will do: whether one was asked for is all that decoding looks at.
-    let ask = Ask::Status(Status {
-        network: String::new(),
-        kind: String::new(),
-        oldest: Location::ZERO,
-        size: Location::ZERO,
-        root: None,
-    });
-    match Answer::decode(bytes, &ask) {
-        Ok(Answer::Status(status)) => Some(status),
-        _ => None,
-    }
-}
-
-fn failure(error: &OutboundFailure) -> Failure {
-    match error {
-        OutboundFailure::Timeout => Failure::Timeout,
-        OutboundFailure::Io(error) if is_bad_frame(error) => Failure::Malformed,
-        // Whatever ends a substream early the other side can bring about, just before each deadline: one of several
-        // connections closed, a refusal of the protocol, no room left by substreams of its own. If it were free, who
-        // holds back all answers would never come to be the last to be asked.
-        OutboundFailure::Io(_)
-        | OutboundFailure::ConnectionClosed
-        | OutboundFailure::UnsupportedProtocols => Failure::Broken,
-        OutboundFailure::DialFailure => Failure::Local,
-    }
-}
-
-fn is_bad_frame(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<BadFrame>())
-}
-
-/// Whether the peer does not speak the protocol. Negotiated lazily, it says so only where the answer should be.
-fn is_unsupported(error: &OutboundFailure) -> bool {
-    match error {
-        OutboundFailure::UnsupportedProtocols => true,
-        OutboundFailure::Io(error) => (error.get_ref())
-            .and_then(|inner| inner.downcast_ref::<NegotiationError>())
-            .is_some_and(|error| matches!(error, NegotiationError::Failed)),
-        _ => false,
-    }
-}
-
-fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
-    address.iter().find_map(|part| match part {
-        multiaddr::Protocol::Ip4(ip) => Some(ip.into()),
-        multiaddr::Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_the_other_side_cannot_bring_about_is_free() {
-        use OutboundFailure::{ConnectionClosed, DialFailure, Io, Timeout, UnsupportedProtocols};
-        let refused = || Io(NegotiationError::Failed.into());
-        let bad_frame = || {
-            Io(io::Error::new(
-                io::ErrorKind::InvalidData,
-                BadFrame(String::new()),
-            ))
-        };
-        for (case, error, ends_as, unsupported) in [
-            ("no answer", Timeout, Failure::Timeout, false),
-            ("a bad length", bad_frame(), Failure::Malformed, false),
-            (
-                "half an answer",
-                Io(io::ErrorKind::UnexpectedEof.into()),
-                Failure::Broken,
-                false,
-            ),
-            (
-                "the multiplexer gave up",
-                Io(io::Error::other("max sub-streams reached")),
-                Failure::Broken,
-                false,
-            ),
-            ("another protocol, told late", refused(), Failure::Broken, true),
-            ("another protocol", UnsupportedProtocols, Failure::Broken, true),
-            ("one of its connections", ConnectionClosed, Failure::Broken, false),
-            ("never asked", DialFailure, Failure::Local, false),
-        ] {
-            assert_eq!(failure(&error), ends_as, "{case}");
-            assert_eq!(is_unsupported(&error), unsupported, "{case}");
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Codec {
     buffers: Buffers,
     /// The longest answer to the ask that was written: libp2p clones a codec for each substream.
     max_answer: usize,
+    #[cfg(feature = "lies")]
+    manner: Option<std::sync::Arc<dyn crate::manner::Manner>>,
 }
 
 impl Default for Codec {
@@ -34,6 +36,19 @@ impl Default for Codec {
         Self {
             buffers: Buffers::default(),
             max_answer: MAX_ANSWER,
+            #[cfg(feature = "lies")]
+            manner: None,
+        }
+    }
+}
+
+#[cfg(feature = "lies")]
+impl Codec {
+    /// One whose answers go out in this manner.
+    pub(crate) fn of(manner: Option<std::sync::Arc<dyn crate::manner::Manner>>) -> Self {
+        Self {
+            manner,
+            ..Self::default()
         }
     }
 }
@@ -75,6 +90,12 @@ impl request_response::Codec for Codec {
     where
         T: AsyncWrite + Unpin + Send,
     {
+        #[cfg(feature = "lies")]
+        if let Some(manner) = &self.manner
+            && let Some(written) = crate::manner::write(io, &frame, manner.deliver(&frame)).await
+        {
+            return written;
+        }
         write_frame(io, &frame.head, &frame.body).await
     }
 }

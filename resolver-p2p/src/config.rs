@@ -26,6 +26,9 @@ pub struct Config {
     pub max_concurrent_streams: usize,
     /// Seed of choices and jitter; `None` for a random one.
     pub seed: Option<u64>,
+    /// How answers go out, if not as they should.
+    #[cfg(feature = "lies")]
+    pub manner: Option<std::sync::Arc<dyn crate::manner::Manner>>,
 }
 
 impl Config {
@@ -40,6 +43,8 @@ impl Config {
             request_timeout: Duration::from_secs(35),
             max_concurrent_streams: 256,
             seed: None,
+            #[cfg(feature = "lies")]
+            manner: None,
         }
     }
 }

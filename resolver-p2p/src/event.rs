@@ -4,7 +4,7 @@ use crate::policy::Offence;
 use cordee_protocol::wire::Status;
 use cordee_protocol::{Digest, Location};
 use libp2p::PeerId;
-use std::time::Instant;
+use std::time::Duration;
 
 /// What a [`Behaviour`](crate::Behaviour) tells its user.
 #[derive(Clone, Debug)]
@@ -30,8 +30,14 @@ pub enum Event {
         peer: PeerId,
         /// What for.
         reason: Offence,
-        /// When the ban ends.
-        until: Instant,
+        /// For how long.
+        left: Duration,
+    },
+    /// A banned peer is let in to be asked for one operation, as nobody else is left. Connect to it if you know where it
+    /// is; it was dialled already where it was dialled before.
+    Paroled {
+        /// Who.
+        peer: PeerId,
     },
     /// A peer is refused no longer.
     Unbanned {

@@ -26,7 +26,8 @@
 //! 4. Every queue is bounded; [`policy::config`] has the numbers.
 //!
 //! # Not here
-//! What is believed: the engine's target. Which addresses to dial, gossip, persistence of misdeeds: the node.
+//! What is believed: the engine's target. Which addresses to dial, gossip, the file of misdeeds (a [`Reputation`]): the
+//! node.
 
 #![forbid(unsafe_code)]
 
@@ -35,9 +36,12 @@ mod buffers;
 mod codec;
 mod config;
 mod event;
+#[cfg(feature = "lies")]
+mod manner;
 mod metrics;
 pub mod policy;
 mod report;
+mod reputation;
 mod resolver;
 mod serve;
 mod shared;
@@ -46,6 +50,9 @@ pub use behaviour::Behaviour;
 pub use codec::Codec;
 pub use config::Config;
 pub use event::Event;
+#[cfg(feature = "lies")]
+pub use manner::{Delivery, Manner};
 pub use metrics::Metrics;
-pub use report::{PeerReport, TotalsReport};
+pub use report::{OffenceReport, PeerReport, TotalsReport};
+pub use reputation::Reputation;
 pub use resolver::{Resolver, Shutdown};

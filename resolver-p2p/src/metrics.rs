@@ -1,6 +1,6 @@
 //! Counters and gauges, in the caller's registry.
 
-use crate::policy::State;
+use crate::policy::{State, Totals};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -60,8 +60,12 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn set_in_flight(&self, requests: u64) {
-        self.in_flight.set(i64::try_from(requests).unwrap_or(i64::MAX));
+    /// - `totals`: of one policy, as they grow.
+    pub(crate) fn set_totals(&self, totals: &Totals) {
+        self.in_flight
+            .set(i64::try_from(totals.in_flight).unwrap_or(i64::MAX));
+        self.hedges
+            .inc_by(totals.hedges.saturating_sub(self.hedges.get()));
     }
 
     pub(crate) fn on_ban(&self, reason: &'static str) {
@@ -87,7 +91,13 @@ mod tests {
         let mut registry = Registry::with_prefix("cordee");
         let metrics = Metrics::new(&mut registry);
         metrics.set_peers([State::Ready, State::Ready, State::Gone].into_iter());
-        metrics.set_in_flight(3);
+        let totals = |in_flight, hedges| Totals {
+            in_flight,
+            hedges,
+            ..Totals::default()
+        };
+        metrics.set_totals(&totals(5, 1));
+        metrics.set_totals(&totals(3, 2));
         metrics.on_ban("lie");
         metrics.on_penalty("timeout");
         metrics.on_served("range", 7);
@@ -100,7 +110,7 @@ mod tests {
             "cordee_peer_bans_total{reason=\"lie\"} 1",
             "cordee_peer_penalties_total{reason=\"timeout\"} 1",
             "cordee_resolver_inflight 3",
-            "cordee_resolver_hedges_total 0",
+            "cordee_resolver_hedges_total 2",
             "cordee_serve_requests_total{result=\"range\"} 1",
             "cordee_serve_bytes_total 7",
         ] {

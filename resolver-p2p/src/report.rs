@@ -1,6 +1,6 @@
 //! What people and scripts are shown of peers and requests.
 
-use crate::policy::{Totals, View};
+use crate::policy::{Misdeed, Totals, View};
 use libp2p::PeerId;
 use serde::Serialize;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct PeerReport {
     /// Its id, in base 58.
     pub peer_id: String,
-    /// `connected`, `ready`, `paused`, `limited`, `rejected`, `banned` or `gone`.
+    /// `connected`, `ready`, `paused`, `limited`, `rejected`, `banned`, `paroled` or `gone`.
     pub state: &'static str,
     /// -100 to 10.
     pub trust: f64,
@@ -28,10 +28,18 @@ pub struct PeerReport {
     pub refused: u64,
     /// Offences of any kind.
     pub offences: u64,
+    /// The newest of them, oldest first.
+    pub recent_offences: Vec<OffenceReport>,
+    /// Whether it is a configured one, which is never banned.
+    pub trusted: bool,
+    /// The address prefix that it was last connected from, or `own` for loopback and private ranges.
+    pub prefix: String,
     /// Whether it is banned.
     pub banned: bool,
     /// What for: `lie` or `operator`.
     pub ban_reason: Option<&'static str>,
+    /// When the ban ends, in seconds since 1970.
+    pub ban_until: Option<f64>,
     /// For how many seconds more.
     pub ban_left_s: Option<f64>,
     /// The size that it says to serve.
@@ -51,10 +59,35 @@ impl PeerReport {
             bytes: view.bytes,
             refused: view.refused,
             offences: view.offences,
+            recent_offences: view.log.iter().map(OffenceReport::new).collect(),
+            trusted: view.trusted,
+            prefix: view.prefix.to_string(),
             banned: view.ban.is_some(),
             ban_reason: view.ban.map(|ban| ban.reason.label()),
+            ban_until: view.ban.map(|ban| ban.until.as_secs_f64()),
             ban_left_s: view.ban.map(|ban| ban.until.saturating_sub(now).as_secs_f64()),
             size: view.size,
+        }
+    }
+}
+
+/// One thing that a peer did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct OffenceReport {
+    /// `lie`, `unavailable`, `timeout`, `disconnect` or `operator`.
+    pub reason: &'static str,
+    /// The same in a few words.
+    pub what: &'static str,
+    /// When, in seconds since 1970.
+    pub at: f64,
+}
+
+impl OffenceReport {
+    fn new(misdeed: &Misdeed) -> Self {
+        Self {
+            reason: misdeed.offence.label(),
+            what: misdeed.offence.sentence(),
+            at: misdeed.at.as_secs_f64(),
         }
     }
 }
@@ -74,6 +107,8 @@ pub struct TotalsReport {
     pub retried: u64,
     /// Second copies of a request.
     pub hedges: u64,
+    /// Bytes of answers that nobody wanted any more when they came.
+    pub unwanted_bytes: u64,
 }
 
 impl From<Totals> for TotalsReport {
@@ -85,6 +120,7 @@ impl From<Totals> for TotalsReport {
             refused: totals.refused,
             retried: totals.retried,
             hedges: totals.hedges,
+            unwanted_bytes: totals.unwanted_bytes,
         }
     }
 }

@@ -5,8 +5,7 @@
 
 use crate::policy::{FetchId, Turn};
 use crate::report::{PeerReport, TotalsReport};
-use crate::shared::{Shared, Verdict};
-use bytes::Bytes;
+use crate::shared::{Received, Shared, Verdict};
 use cordee_protocol::sync;
 use cordee_protocol::wire::{Answer, Ask};
 use cordee_protocol::{Digest, FetchResult, Request};
@@ -35,10 +34,10 @@ impl sync::Resolver for Resolver {
         let permits = Arc::clone(&self.shared.permits);
         let permit = permits.acquire_owned().await.map_err(|_| Shutdown)?;
         let mut fetch = Fetch::open(&self.shared, request, root, permit)?;
-        let ask = Ask::Range(request);
         loop {
-            let bytes = fetch.answers.recv().await.ok_or(Shutdown)?;
-            let turn = match Answer::decode(&bytes, &ask) {
+            // A slow peer may have been asked for the beginning only, and then owes no more.
+            let Received { request, bytes } = fetch.answers.recv().await.ok_or(Shutdown)?;
+            let turn = match Answer::decode(&bytes, &Ask::Range(request)) {
                 Ok(Answer::Range(response)) => {
                     let (success_tx, verdict) = oneshot::channel();
                     fetch.accept(response.operations.ends().len() as u64, verdict);
@@ -93,11 +92,12 @@ impl Resolver {
         self.shared.wake();
     }
 
-    /// Forgive `peer` everything.
-    pub fn pardon(&self, peer: PeerId) {
+    /// Forgive `peer` everything; returns whether anything was known of it.
+    pub fn pardon(&self, peer: PeerId) -> bool {
         let now = self.shared.now();
-        self.shared.lock().policy.on_pardon(now, peer);
+        let known = self.shared.lock().policy.on_pardon(now, peer);
         self.shared.wake();
+        known
     }
 }
 
@@ -105,7 +105,7 @@ impl Resolver {
 struct Fetch<'a> {
     shared: &'a Shared,
     id: FetchId,
-    answers: mpsc::Receiver<Bytes>,
+    answers: mpsc::Receiver<Received>,
     /// Gone once the answer is accepted.
     permit: Option<OwnedSemaphorePermit>,
 }

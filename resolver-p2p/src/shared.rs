@@ -5,13 +5,14 @@
 
 use crate::policy::{AttemptId, FetchId, Policy, Receipt};
 use bytes::Bytes;
+use cordee_protocol::Request;
 use futures::task::AtomicWaker;
 use libp2p::PeerId;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -22,14 +23,16 @@ pub(crate) struct Shared {
     pub(crate) permits: Arc<Semaphore>,
     /// How many permits there are.
     pub(crate) open: u32,
-    pub(crate) started: Instant,
+    started: Instant,
+    /// The time since 1970 then.
+    epoch: Duration,
 }
 
 pub(crate) struct State {
     pub(crate) policy: Policy<PeerId>,
     /// Where the bytes for a fetch go. At most one answer is under way to it: the policy asks again only after it was
     /// told what the last one was.
-    pub(crate) waiting: HashMap<FetchId, mpsc::Sender<Bytes>>,
+    pub(crate) waiting: HashMap<FetchId, mpsc::Sender<Received>>,
     /// Verdicts to watch, on their way to the behaviour.
     pub(crate) verdicts: Vec<Verdict>,
     /// The behaviour is gone.
@@ -37,7 +40,8 @@ pub(crate) struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(policy: Policy<PeerId>, open: u32) -> Self {
+    /// - `epoch`: the time of `policy` now, see [`since_1970`].
+    pub(crate) fn new(policy: Policy<PeerId>, open: u32, epoch: Duration) -> Self {
         Self {
             state: Mutex::new(State {
                 policy,
@@ -49,12 +53,18 @@ impl Shared {
             permits: Arc::new(Semaphore::new(open as usize)),
             open,
             started: Instant::now(),
+            epoch,
         }
     }
 
-    /// The time of the policy.
+    /// The time of the policy: since 1970 as the system's clock had it at the start, and steady from then on.
     pub(crate) fn now(&self) -> Duration {
-        self.started.elapsed()
+        self.epoch + self.started.elapsed()
+    }
+
+    /// When that time is `at`; `None` if it is beyond what the clock can show.
+    pub(crate) fn instant(&self, at: Duration) -> Option<Instant> {
+        self.started.checked_add(at.saturating_sub(self.epoch))
     }
 
     /// A panic elsewhere leaves at worst one event half done, which a timeout mends.
@@ -87,14 +97,27 @@ impl State {
         let Some(fetch) = self.policy.on_delivered(now, peer, attempt, bytes.len() as u64) else {
             return;
         };
-        let sent = self
-            .waiting
-            .get(&fetch)
-            .is_some_and(|waiting| waiting.try_send(bytes).is_ok());
+        let request = self.policy.judged(fetch);
+        let waiting = self.waiting.get(&fetch);
+        let sent = request
+            .zip(waiting)
+            .is_some_and(|(request, waiting)| waiting.try_send(Received { request, bytes }).is_ok());
         if !sent {
             self.policy.on_withdraw(now, fetch);
         }
     }
+}
+
+/// The time since 1970 by the system's clock, or none if that stands before.
+pub(crate) fn since_1970() -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default()
+}
+
+/// What came from a peer, and what it was asked.
+pub(crate) struct Received {
+    pub(crate) request: Request,
+    pub(crate) bytes: Bytes,
 }
 
 /// A verdict to come. Resolves when it is sent, or its sender dropped.

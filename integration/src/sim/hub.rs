@@ -8,9 +8,9 @@ mod links;
 use super::check::{Judge, Root};
 use super::net::NodeId;
 use super::peer::NETWORK;
+use super::resolver::Delivery;
 use super::time::{Key, locked};
 use super::world::World;
-use bytes::Bytes;
 use cordee_protocol::wire::{Ask, Status};
 use cordee_protocol::{Digest, Request};
 use cordee_resolver_p2p::policy::{Action, AttemptId, Config, Failure, FetchId, Policy, Receipt, Turn};
@@ -33,7 +33,7 @@ pub struct Hub {
 
 struct State {
     policy: Policy<NodeId>,
-    waiting: BTreeMap<FetchId, mpsc::Sender<(NodeId, Bytes)>>,
+    waiting: BTreeMap<FetchId, mpsc::Sender<Delivery>>,
     links: BTreeMap<NodeId, Link>,
     timer: Option<(Duration, Key)>,
     judge: Judge,
@@ -116,9 +116,10 @@ impl Hub {
         look(&mut locked(&self.state).judge)
     }
 
-    /// Whether `peer` is banned now.
-    pub fn is_banned(&self, peer: NodeId) -> bool {
-        locked(&self.state).policy.ban(&peer).is_some()
+    /// Whether `peer` may be connected to now.
+    fn admits(state: &State, peer: NodeId) -> bool {
+        let address = state.links.get(&peer).and_then(|link| link.address);
+        state.policy.admit(&peer, address).is_ok()
     }
 
     /// `peer`, asking for this node's status, told its own.
@@ -189,12 +190,16 @@ impl Hub {
                 self.world
                     .log(|| format!("{} bans {peer}: it {}", self.id, ban.reason.sentence()));
                 state.judge.on_ban(&self.world, peer);
-                if let Some(link) = state.links.get_mut(&peer).filter(|link| link.up) {
-                    link.up = false;
-                    link.epoch += 1;
-                    state.policy.on_disconnected(now, peer, true);
-                    self.dial_after(peer, links::REDIAL);
-                }
+                self.disconnect(now, state, peer);
+            }
+            Action::Revoke { peer } => self.disconnect(now, state, peer),
+            Action::Parole { peer } => {
+                self.world.log(|| format!("{} lets {peer} in again", self.id));
+                self.world.count("paroles", 1);
+            }
+            Action::Stuck { after, peers } => {
+                self.world
+                    .log(|| format!("{} is stuck for {after:?}: {peers:?}", self.id));
             }
             Action::Suspect { root, peers } => {
                 self.world.log(|| {
@@ -216,12 +221,21 @@ impl Hub {
         }
     }
 
+    fn disconnect(self: &Arc<Self>, now: Duration, state: &mut State, peer: NodeId) {
+        if let Some(link) = state.links.get_mut(&peer).filter(|link| link.up) {
+            link.up = false;
+            link.epoch += 1;
+            state.policy.on_disconnected(now, peer, true);
+            self.dial_after(peer, links::REDIAL);
+        }
+    }
+
     /// An engine asks; answers go to `answers`.
     pub(super) fn ask(
         self: &Arc<Self>,
         request: Request,
         root: Digest,
-        answers: mpsc::Sender<(NodeId, Bytes)>,
+        answers: mpsc::Sender<Delivery>,
     ) -> FetchId {
         let mut state = locked(&self.state);
         let id = state.policy.on_ask(self.world.time.now(), request, root);

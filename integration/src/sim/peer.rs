@@ -236,6 +236,7 @@ pub fn status(kind: String, oldest: Location, size: Location) -> Status {
         kind,
         oldest,
         size,
-        root: None,
+        provable_from: oldest.saturating_add(1).min(size),
+        ..Status::default()
     }
 }

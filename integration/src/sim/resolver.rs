@@ -43,10 +43,10 @@ impl Resolver for SimResolver {
     async fn get_operations(&self, request: Request, root: Digest) -> Result<FetchResult, Over> {
         self.attempt.on_asked(self.hub.world(), &request);
         let mut fetch = Fetch::open(&self.hub, &self.attempt, request, root);
-        let ask = Ask::Range(request);
         loop {
-            let (peer, bytes) = fetch.answers.recv().await.ok_or(Over)?;
-            let turn = match Answer::decode(&bytes, &ask) {
+            // A slow peer may have been asked for the beginning only, and then owes no more.
+            let Delivery { peer, request, bytes } = fetch.answers.recv().await.ok_or(Over)?;
+            let turn = match Answer::decode(&bytes, &Ask::Range(request)) {
                 Ok(Answer::Range(response)) => {
                     let (success_tx, verdict) = oneshot::channel();
                     fetch.accept(peer, response.operations.ends().len() as u64, verdict);
@@ -62,6 +62,13 @@ impl Resolver for SimResolver {
     }
 }
 
+/// What came from a peer, and what it was asked.
+pub(super) struct Delivery {
+    pub(super) peer: NodeId,
+    pub(super) request: Request,
+    pub(super) bytes: Bytes,
+}
+
 /// One request of an engine. Dropping it withdraws the request.
 struct Fetch<'a> {
     hub: &'a Arc<Hub>,
@@ -69,7 +76,7 @@ struct Fetch<'a> {
     id: FetchId,
     request: Request,
     root: Root,
-    answers: mpsc::Receiver<(NodeId, Bytes)>,
+    answers: mpsc::Receiver<Delivery>,
     accepted: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Seeded mutation tests of every decoder and verifier: nothing panics, nothing takes memory by a number in the input, and
-//! two verifiers agree.
+//! Seeded mutation tests of every decoder and verifier, and of the peer policy: nothing panics, nothing takes memory by a
+//! number in the input, and two verifiers agree.
 //!
 //! By default each target runs for a moment; `.ci/fuzz` runs them for long. There is no coverage to guide the mutations on
 //! a stable toolchain: an input is kept if it ends in a way that no input of the corpus did.
@@ -15,6 +15,7 @@ mod codecs;
 mod disk;
 mod mutate;
 mod plan;
+mod policy;
 mod runner;
 mod texts;
 mod verifiers;

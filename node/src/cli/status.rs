@@ -1,4 +1,4 @@
-//! `cordee status` and `cordee peers`: ask a running node over its HTTP interface.
+//! `cordee status`, and how any command asks a running node over its HTTP interface.
 
 use super::{Failure, FolderArgs, output};
 use crate::config::parse_http;
@@ -6,7 +6,6 @@ use crate::folder::Folder;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -21,16 +20,9 @@ pub(super) struct Status {
     node: NodeArgs,
 }
 
-/// The running node's peers: trust, rate, window, offences
+/// Which node, and how it is shown.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cordee peers -C alps\n  cordee peers --http 127.0.0.1:7371 --json")]
-pub(super) struct Peers {
-    #[command(flatten)]
-    node: NodeArgs,
-}
-
-#[derive(Debug, Args)]
-struct NodeArgs {
+pub(super) struct NodeArgs {
     #[command(flatten)]
     folder: FolderArgs,
 
@@ -40,7 +32,7 @@ struct NodeArgs {
 
     /// Print one JSON value, as the node sent it
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 impl Status {
@@ -48,18 +40,6 @@ impl Status {
         let answer = self.node.ask("/v1/status")?;
         let status: StatusView = understood(&answer)?;
         output::result(self.node.json, &answer, &status.text())
-    }
-}
-
-impl Peers {
-    pub(super) fn execute(self) -> Result<(), Failure> {
-        let answer = self.node.ask("/v1/peers")?;
-        let peers: Vec<PeerView> = understood(&answer)?;
-        let mut text = format!("{} known", output::counted(peers.len() as u64, "peer"));
-        for peer in peers {
-            text += &peer.line();
-        }
-        output::result(self.node.json, &answer, &text)
     }
 }
 
@@ -93,41 +73,37 @@ impl StatusView {
     }
 }
 
-/// The part of a peer that is shown in words.
-#[derive(Deserialize)]
-struct PeerView {
-    peer_id: String,
-    state: String,
-    trust: f64,
-    rate: Option<f64>,
-    ops: u64,
-    refused: u64,
-    offences: u64,
-    ban_reason: Option<String>,
-}
-
-impl PeerView {
-    fn line(&self) -> String {
-        let mut line = format!("\n{}  {}, trust {:.1}", self.peer_id, self.state, self.trust);
-        // Writing to a string does not fail.
-        let _ = match self.rate {
-            Some(rate) => write!(line, ", {:.1} MB/s", rate / 1e6),
-            None => Ok(()),
-        };
-        let _ = write!(
-            line,
-            ", {} operations, {} refused, {} offences",
-            self.ops, self.refused, self.offences
-        );
-        if let Some(reason) = &self.ban_reason {
-            let _ = write!(line, ", banned: {reason}");
-        }
-        line
-    }
-}
-
 impl NodeArgs {
-    fn ask(&self, path: &str) -> Result<Value, Failure> {
+    /// The node's answer to a question.
+    pub(super) fn ask(&self, path: &str) -> Result<Value, Failure> {
+        get(self.address()?, path)
+    }
+
+    /// Let the node do something, with the token of the folder's settings if there is one.
+    pub(super) fn order(&self, path: &str) -> Result<Value, Failure> {
+        let address = self.address()?;
+        let token = match Folder::open(&self.folder.dir, Ok) {
+            Ok(folder) => folder.token()?,
+            // Named by --http alone, it needs no folder here.
+            Err(_) if self.http.is_some() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let mut request = agent().post(format!("http://{address}{path}"));
+        if let Some(token) = token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let answer = request.send_empty();
+        let read =
+            answer.and_then(|mut answer| Ok((answer.status(), answer.body_mut().read_json::<Value>()?)));
+        let (status, value) = read.map_err(|error| no_answer(address, path, &error))?;
+        if status.is_success() {
+            return Ok(value);
+        }
+        let message = value["error"]["message"].as_str().unwrap_or("it did not say why");
+        Err(Failure::failed(format!("the node refuses ({status}): {message}")))
+    }
+
+    fn address(&self) -> Result<SocketAddr, Failure> {
         #[derive(Deserialize)]
         struct Node {
             peer_id: String,
@@ -136,7 +112,7 @@ impl NodeArgs {
             let text = text.strip_prefix("http://").unwrap_or(text);
             let address = parse_http(text.trim_end_matches('/'));
             let address = address.map_err(|error| Failure::usage(format!("--http: {error}")))?;
-            return get(known(address)?, path);
+            return known(address);
         }
         let folder = Folder::open(&self.folder.dir, Ok)?;
         let address = known(folder.config().http.listen)?;
@@ -149,22 +125,35 @@ impl NodeArgs {
                 dir = self.folder.dir.display()
             )));
         }
-        get(address, path)
+        Ok(address)
     }
 }
 
 fn get(address: SocketAddr, path: &str) -> Result<Value, Failure> {
-    let agent = ureq::Agent::config_builder()
+    let answer = agent().get(format!("http://{address}{path}")).call();
+    let read = answer.and_then(|mut answer| {
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(ureq::Error::StatusCode(status.as_u16()));
+        }
+        answer.body_mut().read_json()
+    });
+    read.map_err(|error| no_answer(address, path, &error))
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
         .timeout_global(Some(ANSWER_WITHIN))
+        // What a node refuses it explains.
+        .http_status_as_error(false)
         .build()
-        .new_agent();
-    let answer = agent.get(format!("http://{address}{path}")).call();
-    answer.and_then(|mut answer| answer.body_mut().read_json()).map_err(|error| {
-            Failure::failed(format!(
-                "no answer from a node at http://{address}{path}: {error}; check that `cordee run` is up, and its \
-                 `http.listen`"
-            ))
-        })
+        .new_agent()
+}
+
+fn no_answer(address: SocketAddr, path: &str, error: &ureq::Error) -> Failure {
+    Failure::failed(format!(
+        "no answer from a node at http://{address}{path}: {error}; check that `cordee run` is up, and its `http.listen`"
+    ))
 }
 
 /// Where to ask.
@@ -178,7 +167,8 @@ fn known(address: Option<SocketAddr>) -> Result<SocketAddr, Failure> {
     }
 }
 
-fn understood<T: for<'a> Deserialize<'a>>(answer: &Value) -> Result<T, Failure> {
+/// The node's answer as `T`.
+pub(super) fn understood<T: for<'a> Deserialize<'a>>(answer: &Value) -> Result<T, Failure> {
     T::deserialize(answer).map_err(|error| {
         Failure::failed(format!(
             "the node's answer is not understood: {error}; it may be another version"

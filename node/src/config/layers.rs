@@ -265,6 +265,11 @@ mod tests {
                 "[network]\nmax_memory_share = 80",
                 "80 is not a share",
             ),
+            (
+                "a peer id that is none",
+                "[peers]\ntrusted = [\"alice\"]",
+                "\"alice\" is not a peer id",
+            ),
             ("no TOML", "[sync", "is not TOML"),
         ] {
             let error = Layers::new().file(text, "a.toml").unwrap_err().to_string();

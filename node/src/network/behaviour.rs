@@ -21,7 +21,7 @@ impl Behaviour {
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_established(Some(connections))
             // At least a third of the connections are ones that we dialled (PEERS P23).
-            .with_max_established_incoming(Some((connections * 2).div_ceil(3)))
+            .with_max_established_incoming(Some(incoming(connections)))
             // Both sides may dial at once, over TCP and QUIC.
             .with_max_established_per_peer(Some(4))
             .with_max_pending_incoming(Some(64))
@@ -34,6 +34,29 @@ impl Behaviour {
             identify: identify::Behaviour::new(identity),
             ping: ping::Behaviour::default(),
             sync,
+        }
+    }
+}
+
+/// How many connections others may make of so many: the rest, a third at least, is kept for those that this node dials
+/// (PEERS P23). Who is dialled is this node's choice; who dials may be one person.
+fn incoming(connections: u32) -> u32 {
+    // A node with one connection takes what it gets.
+    (u64::from(connections) * 2 / 3).max(1) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p23_a_third_of_the_connections_are_dialled() {
+        for (connections, expected) in [(1, 1), (2, 1), (3, 2), (256, 170), (u32::MAX, 2_863_311_530)] {
+            assert_eq!(incoming(connections), expected);
+            assert!(
+                connections == 1
+                    || 3 * u64::from(connections - incoming(connections)) >= u64::from(connections)
+            );
         }
     }
 }

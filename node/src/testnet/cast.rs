@@ -129,14 +129,14 @@ mod tests {
             let cast: Vec<_> = hosts(nodes, liars).unwrap();
             assert_eq!(cast.iter().map(Part::name).collect::<Vec<_>>(), names);
         }
-        let lies: Vec<_> = hosts(9, 6)
+        let lies: Vec<_> = hosts(LIES.len() + 2, LIES.len() + 1)
             .unwrap()
             .iter()
             .filter_map(|part| part.lie)
             .map(|lie| lie.name)
             .collect();
-        assert_eq!(lies[..5], LIES.map(|lie| lie.name));
-        assert_eq!(lies[5], LIES[0].name);
+        assert_eq!(lies[..LIES.len()], LIES.map(|lie| lie.name));
+        assert_eq!(lies[LIES.len()], LIES[0].name);
         assert_eq!(hosts(1, 1).unwrap_err(), TooFewNodes { nodes: 1, liars: 1 });
         assert!(hosts(0, 0).unwrap_err().to_string().contains("--nodes 1"));
     }

@@ -38,6 +38,10 @@ impl Place {
                 "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/udp/0/quic-v1",
             )
             .with("http.listen", "127.0.0.1:0")
+            // On one machine nobody shares a line: what a testnet shows is not to be how fast it may serve.
+            .with("serve.requests_per_second", 0)
+            .with("serve.bytes_per_second", 0)
+            .with("peers.profile", "testnet")
             .with("sync.batch_operations", batch);
         let path = temporary.path().to_path_buf();
         let temporary = if keep {

@@ -55,6 +55,9 @@ pub struct PeerReport {
     pub refused: u64,
     /// Whether it is banned at the end.
     pub banned: bool,
+    /// What for.
+    #[serde(default)]
+    pub ban_reason: Option<String>,
 }
 
 /// One node of the testnet.
@@ -283,10 +286,35 @@ fn judge_liar(liar: &Confession, joined: &[Joined]) -> LiarReport {
     let heard = !listeners.is_empty();
     let banned = heard && listeners.iter().all(|peer| peer.banned);
     let refused: u64 = listeners.iter().map(|peer| peer.refused).sum();
+    if !liar.lie.provable {
+        // Nobody can say of these whether they are lies, so whoever was asked has heard them.
+        let reason = match liar.told {
+            0 => "it was never asked something that it could lie about".into(),
+            _ => format!(
+                "not provable, an honest node may be out of luck just so: {}",
+                liar.lie.what
+            ),
+        };
+        return LiarReport {
+            name: liar.name.clone(),
+            peer_id: liar.peer_id.clone(),
+            lie: liar.lie.name,
+            provable: false,
+            lies_told: liar.told,
+            lies_unheard: 0,
+            banned,
+            reason,
+        };
+    }
+    let ban = listeners.iter().find_map(|peer| peer.ban_reason.as_deref());
+    let ban = ban.unwrap_or("lie");
     let reason = match (liar.told, heard, banned) {
         (0, false, _) => "it was never asked something that it could lie about".into(),
         (_, false, _) => "its answers came when the joiners had them from others already".into(),
-        (_, true, true) => format!("{refused} of its answers refused: {}", liar.lie.what),
+        (_, true, true) => format!(
+            "{refused} of its answers refused, banned for a {ban}: {}",
+            liar.lie.what
+        ),
         (_, true, false) => format!("{refused} of its answers refused, without a ban"),
     };
     LiarReport {
@@ -319,10 +347,27 @@ mod tests {
             ops,
             refused,
             banned,
+            ban_reason: banned.then(|| "lie".into()),
         }
     }
 
     fn case(root: &str, honest_banned: bool, told: u64, refused: u64, banned: bool) -> Report {
+        of_lie(LIES[0], root, honest_banned, told, refused, banned)
+    }
+
+    fn unprovable(told: u64, banned: bool) -> Report {
+        let lie = LIES.into_iter().find(|lie| !lie.provable).unwrap();
+        of_lie(lie, "aa", false, told, 0, banned)
+    }
+
+    fn of_lie(
+        lie: LieInfo,
+        root: &str,
+        honest_banned: bool,
+        told: u64,
+        refused: u64,
+        banned: bool,
+    ) -> Report {
         let published = Published {
             kind: "any-unordered-variable".into(),
             root: "aa".into(),
@@ -360,7 +405,7 @@ mod tests {
         let liar = Confession {
             name: "liar-1".into(),
             peer_id: "liar".into(),
-            lie: LIES[0],
+            lie,
             told,
         };
         judge(1, published, vec![node], &[joined], &[liar])
@@ -377,12 +422,20 @@ mod tests {
                 case("aa", false, 3, 1, false),
                 false,
             ),
+            ("a liar whose lie is not provable", unprovable(3, false), true),
             ("a liar never asked", case("aa", false, 0, 0, false), true),
             ("a liar that was too late", case("aa", false, 1, 0, false), true),
         ] {
             assert_eq!(report.ok, ok, "{what}: {:?}", report.failures);
             assert_eq!(report.failures.is_empty(), ok, "{what}");
         }
+        let quiet = unprovable(3, false);
+        assert!(quiet.liars[0].reason.contains("not provable") && quiet.liars[0].lies_told == 3);
+        assert!(
+            case("aa", false, 3, 1, true).liars[0]
+                .reason
+                .contains("banned for a lie")
+        );
         let late = case("aa", false, 2, 0, false);
         assert_eq!((late.liars[0].lies_told, late.liars[0].lies_unheard), (0, 2));
         assert_eq!(case("aa", true, 3, 1, true).honest_banned, 1);

@@ -43,7 +43,7 @@ impl fmt::Display for Summary<'_> {
         if report.ok {
             let liars = match report.liars.iter().map(|liar| liar.lies_told).sum::<u64>() {
                 0 => "no lie was told",
-                _ => "every node that lied is banned",
+                _ => "every node that told a provable lie is banned",
             };
             writeln!(
                 f,
@@ -94,7 +94,8 @@ fn fate(liar: &LiarReport) -> String {
     };
     match (liar.lies_told, liar.banned) {
         (0, _) => format!("told no lie: {}", liar.reason),
-        (_, true) => format!("lied {times}, caught and banned"),
+        (_, true) => format!("lied {times}, banned: {}", liar.reason),
+        (_, false) if !liar.provable => format!("lied {times}, not banned: {}", liar.reason),
         (_, false) => format!("lied {times}, NOT banned: {}", liar.reason),
     }
 }

@@ -11,7 +11,10 @@ fn a_sync_that_is_killed_goes_on_where_it_was() {
     let copy = Node::new(place.path(), "copy");
     {
         // Slow enough that a part of it is made durable before the end.
-        let slow = publisher.serve(&[("CORDEE_SERVE__BYTES_PER_SECOND", "1000000")]);
+        let slow = publisher.serve(&[
+            ("CORDEE_SERVE__BYTES_PER_SECOND", "1000000"),
+            ("CORDEE_SERVE__BURST_BYTES", "0"),
+        ]);
         let mut sync = copy
             .sync(&target, &[slow.address("tcp")])
             .stdout(Stdio::null())

@@ -3,6 +3,7 @@
 mod bench;
 mod bootstrap;
 mod nodes;
+mod peers;
 #[cfg(feature = "lies")]
 mod testnet;
 mod updates;

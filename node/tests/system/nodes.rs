@@ -57,6 +57,10 @@ impl Node {
         (node, database.target().to_string())
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn folder(&self) -> Folder {
         Folder::open(&self.path, Ok).unwrap()
     }
@@ -126,8 +130,11 @@ impl Node {
         BufReader::new(stdout).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
         let listen = ready["listen"].as_array().unwrap().iter();
+        let text = |field: &str| ready[field].as_str().unwrap().to_owned();
         Serving {
             process,
+            peer_id: text("peer_id"),
+            http: text("http"),
             listen: listen
                 .map(|address| address.as_str().unwrap().to_owned())
                 .collect(),
@@ -138,10 +145,22 @@ impl Node {
 /// A running node; killed when dropped.
 pub(crate) struct Serving {
     process: Child,
+    peer_id: String,
+    http: String,
     listen: Vec<String>,
 }
 
 impl Serving {
+    /// Its name in the network.
+    pub(crate) fn peer_id(&self) -> &str {
+        &self.peer_id
+    }
+
+    /// Where it answers HTTP.
+    pub(crate) fn http(&self) -> &str {
+        &self.http
+    }
+
     /// Its address over `tcp` or `quic`.
     pub(crate) fn address(&self, transport: &str) -> &str {
         self.listen

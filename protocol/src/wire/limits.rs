@@ -22,6 +22,9 @@ pub const MAX_ANSWER: usize = MAX_OPERATION_BYTES + MAX_OVERHEAD;
 /// A network's or kind's name, at most.
 pub const MAX_NAME: usize = 64;
 
-/// An ask, at most: a status (two names of up to 64 bytes with their lengths, two numbers of up to 9 bytes, an optional
-/// root) and a tag are 182 bytes; a range is less.
-pub const MAX_ASK: usize = 256;
+/// A checkpoint inside a status, at most: 16 signatures of 64 bytes with keys of 32 are 1.5 KiB.
+pub const MAX_CHECKPOINT: usize = 2048;
+
+/// An ask, at most: a status (two names of up to 64 bytes with their lengths, three numbers of up to 9 bytes, an optional
+/// root, an optional checkpoint with its length) and a tag are 2,242 bytes; a range is less.
+pub const MAX_ASK: usize = 2304;

@@ -24,7 +24,9 @@
 //!           03 milliseconds                           busy: ask again after that time
 //!           04                                        refused: the ask made no sense
 //!           05 status
-//!   status  network kind oldest size [root]           text, text, numbers; root: 00, or 01 and 32 bytes
+//!   status  network kind oldest size provable [root] [checkpoint]
+//!                                                     text, text, numbers; root: 00, or 01 and 32 bytes; checkpoint:
+//!                                                     00, or 01 and its length and bytes
 //! ```
 //! An answer is decoded against its ask: never more operations than asked, never more bytes than [`limits`] says.
 //!

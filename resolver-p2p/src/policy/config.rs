@@ -14,6 +14,10 @@ pub struct Config {
     pub rate: RateConfig,
     /// The life of one request.
     pub fetch: FetchConfig,
+    /// Second copies of requests that everything waits for.
+    pub hedge: HedgeConfig,
+    /// How much one address prefix may have.
+    pub sybil: SybilConfig,
 }
 
 /// Points, bans and pauses (P10 to P19).
@@ -42,8 +46,12 @@ pub struct TrustConfig {
     /// "Not available" costs at most once in this time, and the peer is not asked for that request in it (P12, P13):
     /// one stale status has many requests under way.
     pub unavailable_pause: Duration,
-    /// Records of peers that are not connected, at most. A record is about 300 bytes: 1,500 are 0.5 MB.
-    pub remembered: NonZeroUsize,
+    /// Offences that are kept of a peer with reason and time, the newest. 16 bytes each.
+    pub offences_kept: usize,
+    /// Records of banned peers, at most (P22). A record is about 600 bytes with its offences: 1,500 are 0.9 MB.
+    pub remembered_banned: usize,
+    /// Records of other peers that are not connected, at most (P22).
+    pub remembered: usize,
 }
 
 /// Penalties under a root that no answer has satisfied yet (P20).
@@ -65,7 +73,8 @@ pub struct EscrowConfig {
 pub struct RateConfig {
     /// Weight of the newest sample.
     pub alpha: f64,
-    /// Bytes per second of a peer while no peer has been measured.
+    /// Bytes per second of a peer that has not been measured, unless the median of the others is higher (P30): some of
+    /// these may be slow on purpose.
     pub assumed: f64,
     /// Requests that a new peer is given at once.
     pub window_start: u32,
@@ -78,7 +87,7 @@ pub struct RateConfig {
     pub explore: f64,
 }
 
-/// The life of one request (P2, P33).
+/// The life of one request (P2, P21, P30, P33, P35).
 #[derive(Clone, Debug)]
 pub struct FetchConfig {
     /// Requests in flight over all peers. Memory is about 2 * `in_flight` * 1 MiB: 128 MiB.
@@ -99,8 +108,30 @@ pub struct FetchConfig {
     pub retry_pause: Duration,
     /// "Busy, ask again after t" is obeyed for so long at most: nobody can ask to be left alone for ever.
     pub busy_at_most: Duration,
+    /// And for so long at least: "busy, ask again now" would be answered for ever.
+    pub busy_at_least: Duration,
+    /// A request is made for what a peer brings in this time at its rate (P33).
+    pub request_time: Duration,
+    /// But for no fewer bytes than this (P33); for the most, see the protocol's soft limit of 1 MiB.
+    pub request_bytes_min: u64,
+    /// After so many timeouts in a row a peer is given small requests until one succeeds (P30).
+    pub probe_after: u32,
+    /// The bytes of such a request.
+    pub probe_bytes: u64,
+    /// How long such a peer is left alone before, at most; from [`Self::timeout_min`] on it doubles with each timeout.
+    /// Each probe may hold up a request for as long as its deadline.
+    pub probe_pause: Duration,
     /// After so long without an eligible peer, paused peers are used (P21).
     pub starved: Duration,
+    /// After so long without an eligible peer, banned ones are asked for one operation, one peer at a time (P21).
+    pub parole_after: Duration,
+    /// How long such a peer has to connect, to tell its status and to answer.
+    pub parole_for: Duration,
+    /// Without a verified byte for so long while something is wanted, windows start anew, and it is told what holds each
+    /// peer back (P35).
+    pub watchdog: Duration,
+    /// After so long without a verified byte it is said whom everything waits for.
+    pub quiet: Duration,
     /// How often peers are asked for their status.
     pub status_every: Duration,
     /// How soon a peer is asked again whose last status does not cover what is wanted.
@@ -109,14 +140,48 @@ pub struct FetchConfig {
     pub stream_lifetime: Duration,
 }
 
-/// What other peers may ask of this node (P40).
+/// Second copies of the request at the journal's tip and of the boundary request (P34).
+#[derive(Clone, Debug)]
+pub struct HedgeConfig {
+    /// When the first copy has taken so many times what was expected, and longer than 95 of 100 answers.
+    pub factor: f64,
+    /// Never sooner: a copy costs a transfer and gains less.
+    pub at_least: Duration,
+    /// How soon it is tried again when nobody had room for a copy.
+    pub retry: Duration,
+    /// Copies are at most this share of the bytes asked for; 0 for none.
+    pub share: f64,
+    /// After a refused answer its copy is kept so long for the caller to ask again.
+    pub keep: Duration,
+}
+
+/// What addresses that may be one person's may have (P23). Loopback and private ranges are exempt.
+#[derive(Clone, Debug)]
+pub struct SybilConfig {
+    /// With more banned ids than this on one prefix, everybody there together has one connection and one request.
+    pub banned_ids: usize,
+    /// Share of the requests in flight, and of the connections, that one prefix has at most.
+    pub share: f64,
+    /// Connections that this node has at most; `None` if that is not known, and not held against anybody.
+    pub connections: Option<NonZeroUsize>,
+}
+
+/// What other peers may ask of this node (P40 to P43).
 #[derive(Clone, Debug)]
 pub struct QuotaConfig {
     /// Requests of one peer that are read or sent at once. Four of 1 MiB fill a loopback connection.
     pub work_per_peer: usize,
-    /// Requests read or sent at once over all peers. Memory is `work` * 1 MiB: 64 MiB (times 4 where single operations
-    /// pass 1 MiB).
+    /// Requests read or sent at once over all peers. Memory is (`work` + `slow`) * 1 MiB: 128 MiB (times 4 where single
+    /// operations pass 1 MiB).
     pub work: usize,
+    /// How long one request may be in work. Reading that takes longer is answered "busy"; sending that takes longer goes
+    /// on, but no longer in a place that others wait for.
+    pub work_for: Duration,
+    /// Answers that are sent to slow readers at once, over all peers. When there are more, the peer with the most of them
+    /// is disconnected.
+    pub slow: usize,
+    /// Answers that are sent to one slow reader at once; with so many it is told "busy".
+    pub slow_per_peer: usize,
     /// Requests of one peer that wait behind those; an honest asker has at most 16 open.
     pub waiting_per_peer: usize,
     /// Requests that wait over all peers, about 500 bytes each.
@@ -127,8 +192,20 @@ pub struct QuotaConfig {
     pub request_burst: NonZeroU32,
     /// Bytes per second of one peer; `None` for no limit.
     pub bytes_per_second: Option<NonZeroU32>,
+    /// Bytes that one peer may be sent at once on top of that.
+    pub byte_burst: u32,
     /// "Busy": ask again after this time, where no bucket knows better.
     pub busy_for: Duration,
+    /// A peer may ask the same twice within this time on one connection (P42).
+    pub repeat_for: Duration,
+    /// Asks of one peer that are remembered for that, 40 bytes each.
+    pub repeats: usize,
+    /// After more asks than this that make no sense, a peer is ignored (P42).
+    pub invalid_at_most: u32,
+    /// For how long; doubling each time.
+    pub ignore_for: Duration,
+    /// Peers that are gone and still remembered for what they did, at most; under 1 KiB each.
+    pub remembered: usize,
 }
 
 impl Default for TrustConfig {
@@ -144,7 +221,9 @@ impl Default for TrustConfig {
             disconnect_pause: Duration::from_secs(60),
             disconnect_memory: Duration::from_secs(600),
             unavailable_pause: Duration::from_secs(30),
-            remembered: const { NonZeroUsize::new(1500).unwrap() },
+            offences_kept: 8,
+            remembered_banned: 1000,
+            remembered: 500,
         }
     }
 }
@@ -185,10 +264,42 @@ impl Default for FetchConfig {
             timeout_jitter: 0.1,
             retry_pause: Duration::from_secs(1),
             busy_at_most: Duration::from_secs(10),
+            busy_at_least: Duration::from_millis(50),
+            request_time: Duration::from_secs(1),
+            request_bytes_min: 64 << 10,
+            probe_after: 2,
+            probe_bytes: 4 << 10,
+            probe_pause: Duration::from_secs(60),
             starved: Duration::from_secs(30),
+            parole_after: Duration::from_secs(60),
+            parole_for: Duration::from_secs(30),
+            watchdog: Duration::from_secs(30),
+            quiet: Duration::from_secs(2),
             status_every: Duration::from_secs(8),
             status_stale: Duration::from_millis(500),
             stream_lifetime: Duration::from_secs(45),
+        }
+    }
+}
+
+impl Default for HedgeConfig {
+    fn default() -> Self {
+        Self {
+            factor: 1.5,
+            at_least: Duration::from_millis(100),
+            retry: Duration::from_millis(100),
+            share: 0.1,
+            keep: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Default for SybilConfig {
+    fn default() -> Self {
+        Self {
+            banned_ids: 5,
+            share: 0.25,
+            connections: None,
         }
     }
 }
@@ -198,12 +309,21 @@ impl Default for QuotaConfig {
         Self {
             work_per_peer: 4,
             work: 64,
+            work_for: Duration::from_secs(5),
+            slow: 64,
+            slow_per_peer: 4,
             waiting_per_peer: 28,
             waiting: 1024,
-            requests_per_second: None,
+            requests_per_second: NonZeroU32::new(64),
             request_burst: const { NonZeroU32::new(64).unwrap() },
-            bytes_per_second: None,
+            bytes_per_second: NonZeroU32::new(8 << 20),
+            byte_burst: 8 << 20,
             busy_for: Duration::from_millis(250),
+            repeat_for: Duration::from_secs(60),
+            repeats: 128,
+            invalid_at_most: 500,
+            ignore_for: Duration::from_secs(300),
+            remembered: 1024,
         }
     }
 }

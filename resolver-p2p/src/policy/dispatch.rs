@@ -1,25 +1,34 @@
-//! Giving waiting requests to peers, and saying why one still waits.
+//! Giving waiting requests to peers.
 //!
 //! ```text
 //!   tier 0   not tried with this request, trusted enough
 //!   tier 1   failed this request, and its pause for it is over
 //!   tier 2   limited (P19)
 //!   tier 3   paused after a disconnect or "busy", once the request has starved (P21)
+//!   tier 4   banned and on parole (P21)
 //! ```
-//! A request goes to the lowest tier that has a peer; if all peers of that tier are full it waits for them.
+//! A request goes to the lowest tier that has a peer; if all peers of that tier are full it waits for them. A second copy
+//! (P34) goes to tiers 0 and 1 only, and not to who has the first.
 
 use super::Action;
 use super::Policy;
-use super::fetch::{Attempt, AttemptId, Fetch, FetchId, Stage, patience};
-use super::peer::{Claim, Peer};
+use super::fetch::{Attempt, AttemptId, Fetch, FetchId, beginning, patience};
+use super::peer::Peer;
+use super::prefix::Prefix;
 use super::select::{Candidate, pick};
+use cordee_protocol::Request;
 use cordee_protocol::wire::limits::SOFT_OPERATION_BYTES;
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// How many tiers there are.
+const TIERS: usize = 5;
 
 impl<P: Copy + Ord> Policy<P> {
     /// Give waiting requests, oldest first, to peers with room.
     pub(super) fn dispatch(&mut self, now: Duration) {
-        let waits = |(_, fetch): &(&FetchId, &Fetch<P>)| matches!(fetch.stage, Stage::Waiting { .. });
+        self.dispatched_at = now;
+        let waits = |(_, fetch): &(&FetchId, &Fetch<P>)| fetch.waits_since().is_some();
         let waiting: Vec<_> = self.fetches.iter().filter(waits).map(|(id, _)| *id).collect();
         let mut uncovered = false;
         for id in waiting {
@@ -42,18 +51,29 @@ impl<P: Copy + Ord> Policy<P> {
         self.peers.values().any(fit)
     }
 
-    fn choose(&mut self, now: Duration, id: FetchId) -> Choice<P> {
+    /// Whom `id` should go to: as its first copy, or as its second if it has one.
+    pub(super) fn choose(&mut self, now: Duration, id: FetchId) -> Choice<P> {
         let Some(fetch) = self.fetches.get(&id) else {
             return Choice::Wait;
         };
-        let able = |(name, peer): &(&P, &Peer)| {
-            peer.is_reachable() && peer.covers(&fetch.request) && !self.escrow.is_aside(&fetch.root, **name)
+        let has_copy = |name| {
+            let of = |copy| {
+                self.attempts
+                    .get(copy)
+                    .is_some_and(|attempt| attempt.peer == name)
+            };
+            fetch.copies.iter().any(of)
         };
-        let mut tiers: [Vec<(P, &Peer)>; 4] = Default::default();
+        let able = |(name, peer): &(&P, &Peer)| {
+            let aside = self.escrow.is_aside(&fetch.root, **name) && peer.parole_until.is_none();
+            peer.is_reachable() && peer.covers(&fetch.request) && !aside && !has_copy(**name)
+        };
+        let last = if fetch.copies.is_empty() { TIERS - 1 } else { 1 };
+        let mut tiers: [Vec<(P, &Peer)>; TIERS] = Default::default();
         let mut anybody = false;
         for (name, peer) in self.peers.iter().filter(able) {
             anybody = true;
-            if let Some(tier) = self.tier(now, fetch, *name, peer) {
+            if let Some(tier) = self.tier(now, fetch, *name, peer).filter(|tier| *tier <= last) {
                 tiers[tier].push((*name, peer));
             }
         }
@@ -61,23 +81,51 @@ impl<P: Copy + Ord> Policy<P> {
             return if anybody { Choice::Wait } else { Choice::Nobody };
         };
         let bytes = self.expected_bytes(fetch.request.max_ops());
-        let median = self.median_rate();
+        let new = self.new_rate();
+        let loads = self.prefix_loads();
         let candidates: Vec<_> = (tier.iter())
-            .filter(|(_, peer)| peer.has_room(&self.config))
+            .filter(|(_, peer)| peer.has_room(&self.config) && self.prefix_has_room(peer, &loads))
             .map(|(name, peer)| Candidate {
                 peer: *name,
-                seconds: (peer.bytes_in_flight + bytes) as f64
-                    / peer.rate.bytes_per_second().unwrap_or(median).max(1.0),
+                seconds: (peer.bytes_in_flight + bytes) as f64 / peer.rate.estimate().unwrap_or(new).max(1.0),
                 fresh: peer.asked == 0,
             })
             .collect();
         pick(&candidates, self.config.rate.explore, &mut self.rng).map_or(Choice::Wait, Choice::Peer)
     }
 
+    /// Requests in flight by prefix; those of private addresses are not counted (P23).
+    pub(super) fn prefix_loads(&self) -> BTreeMap<Prefix, usize> {
+        let mut loads = BTreeMap::new();
+        for attempt in self.attempts.values() {
+            if let Some(prefix) = self.peers.get(&attempt.peer).map(|peer| peer.prefix)
+                && prefix.is_shared()
+            {
+                *loads.entry(prefix).or_default() += 1;
+            }
+        }
+        loads
+    }
+
+    /// Whether one more request may go to where `peer` is (P23).
+    pub(super) fn prefix_has_room(&self, peer: &Peer, loads: &BTreeMap<Prefix, usize>) -> bool {
+        let load = loads.get(&peer.prefix).copied().unwrap_or(0);
+        let most = if self.is_on_probation(peer.prefix) {
+            1
+        } else {
+            let slots = self.config.fetch.in_flight.get() as f64;
+            ((slots * self.config.sybil.share.clamp(0.0, 1.0)) as usize).max(1)
+        };
+        !peer.prefix.is_shared() || load < most
+    }
+
     fn tier(&self, now: Duration, fetch: &Fetch<P>, name: P, peer: &Peer) -> Option<usize> {
         let again = fetch.tried.get(&name);
         if again.is_some_and(|again| *again > now) {
             return None;
+        }
+        if peer.parole_until.is_some() {
+            return Some(4);
         }
         if peer.paused_until > now {
             let starved = fetch
@@ -91,28 +139,38 @@ impl<P: Copy + Ord> Policy<P> {
         Some(usize::from(again.is_some()))
     }
 
-    fn send(&mut self, now: Duration, id: FetchId, name: P) {
-        let Some(max_ops) = self.fetches.get(&id).map(|fetch| fetch.request.max_ops()) else {
+    /// Ask `name` for `id`, or for the beginning of it.
+    pub(super) fn send(&mut self, now: Duration, id: FetchId, name: P) {
+        let new = self.new_rate();
+        let (Some(fetch), Some(peer)) = (self.fetches.get(&id), self.peers.get(&name)) else {
             return;
         };
-        let bytes = self.expected_bytes(max_ops);
+        // Of a peer that nothing is known of, nothing is expected but by comparison with faster ones.
+        let faster = Some(new).filter(|new| *new > self.config.rate.assumed);
+        let rate = peer.rate.estimate().or(faster);
+        let request = self.fitting(fetch.request, peer, rate);
+        let bytes = self.expected_bytes(request.max_ops());
         let (Some(fetch), Some(peer)) = (self.fetches.get_mut(&id), self.peers.get_mut(&name)) else {
             return;
         };
         self.next += 1;
         let attempt = AttemptId(self.next);
-        fetch.stage = Stage::Asked(attempt);
+        self.traffic.on_asked(bytes, !fetch.copies.is_empty());
+        fetch.copies.push(attempt);
         peer.asked += 1;
         peer.in_flight += 1;
         peer.bytes_in_flight += bytes;
-        let rate = peer.rate.bytes_per_second();
-        let patience = patience(&self.config.fetch, peer.bytes_in_flight, rate, &mut self.rng);
+        let ahead = peer.bytes_in_flight;
+        let patience = patience(&self.config.fetch, ahead, rate, &mut self.rng);
         self.attempts.insert(
             attempt,
             Attempt {
                 fetch: id,
                 peer: name,
+                request,
                 sent: now,
+                ahead,
+                rate,
                 deadline: now + patience,
                 bytes,
                 depth: peer.in_flight,
@@ -121,26 +179,53 @@ impl<P: Copy + Ord> Policy<P> {
         self.actions.push_back(Action::Ask {
             peer: name,
             attempt,
-            request: fetch.request,
+            request,
         });
     }
 
+    /// As much of `request` as `peer` should be asked for: one operation on parole (P21), little while it is probed (P30),
+    /// else what it brings in a second (P33).
+    fn fitting(&self, request: Request, peer: &Peer, rate: Option<f64>) -> Request {
+        let config = &self.config.fetch;
+        if peer.parole_until.is_some() {
+            return beginning(request, 1, f64::MAX);
+        }
+        let bytes = if peer.is_probed(&self.config) {
+            config.probe_bytes
+        } else if let Some(rate) = rate {
+            let bytes = (rate * config.request_time.as_secs_f64()) as u64;
+            bytes.max(config.request_bytes_min)
+        } else {
+            return request;
+        };
+        // The most is the server's to cut: it knows what its operations have.
+        if bytes >= SOFT_OPERATION_BYTES as u64 {
+            return request;
+        }
+        beginning(request, bytes, self.operation_bytes)
+    }
+
     /// Bytes that an answer to a request for `max_ops` operations will have, about.
-    fn expected_bytes(&self, max_ops: u64) -> u64 {
+    pub(super) fn expected_bytes(&self, max_ops: u64) -> u64 {
         let bytes = max_ops as f64 * self.operation_bytes;
         (bytes as u64).clamp(1, SOFT_OPERATION_BYTES as u64)
     }
 
-    fn median_rate(&self) -> f64 {
+    /// What a peer is taken to bring before it was measured: the median of the others (P30), or what is assumed if that is
+    /// more. Who gives one operation at a time, and is measured first, must not make everybody look slow.
+    pub(super) fn new_rate(&self) -> f64 {
+        let assumed = self.config.rate.assumed;
+        self.median_rate().map_or(assumed, |median| median.max(assumed))
+    }
+
+    /// The middle one of the rates of connected peers, as far as they were measured.
+    fn median_rate(&self) -> Option<f64> {
         let connected = self.peers.values().filter(|peer| peer.link.is_some());
         let mut rates: Vec<_> = connected
             .filter_map(|peer| peer.rate.bytes_per_second())
             .collect();
         rates.sort_by(f64::total_cmp);
-        rates
-            .get(rates.len() / 2)
-            .copied()
-            .unwrap_or(self.config.rate.assumed)
+        rates.get(rates.len() / 2).copied()
     }
 
     /// Nobody's status covers what is wanted: the statuses may be old.
@@ -152,8 +237,10 @@ impl<P: Copy + Ord> Policy<P> {
         self.ask_statuses(now);
     }
 
-    /// When a waiting request may find a peer that it does not find now.
-    pub(super) fn wakes(&self, now: Duration) -> impl Iterator<Item = Duration> {
+    /// When a waiting request may find a peer that it did not find when last looked at. That time may have passed: then it
+    /// is to be looked at again at once.
+    pub(super) fn wakes(&self) -> impl Iterator<Item = Duration> {
+        let looked = self.dispatched_at;
         let waiting = self
             .fetches
             .values()
@@ -167,67 +254,12 @@ impl<P: Copy + Ord> Policy<P> {
             .values()
             .filter(move |_| any)
             .map(|peer| peer.paused_until);
-        of_fetches.chain(of_peers).filter(move |at| *at > now)
-    }
-
-    /// Why nothing moves, as a sentence; `None` if something does, or nothing is wanted.
-    pub fn why(&self, now: Duration) -> Option<String> {
-        let (fetch, _) = self
-            .fetches
-            .values()
-            .find_map(|fetch| Some((fetch, fetch.waits_since()?)))?;
-        if !self.attempts.is_empty() {
-            return None;
-        }
-        let connected = self.peers.values().filter(|peer| peer.link.is_some()).count();
-        let reachable = || self.peers.iter().filter(|(_, peer)| peer.is_reachable());
-        let able: Vec<_> = reachable()
-            .filter(|(_, peer)| peer.covers(&fetch.request))
-            .collect();
-        let aside = able
-            .iter()
-            .filter(|(name, _)| self.escrow.is_aside(&fetch.root, **name))
-            .count();
-        let size = fetch.request.size().get();
-        let banned = self
-            .peers
-            .values()
-            .filter(|peer| peer.score.ban().is_some())
-            .count();
-        let unknown = (self.peers.values())
-            .filter(|peer| peer.link.is_some() && matches!(peer.claim, Claim::Unknown))
-            .count();
-        Some(if connected == 0 && banned > 0 {
-            format!("no peers: {banned} banned")
-        } else if connected == 0 {
-            "no peers".into()
-        } else if reachable().next().is_none() && unknown > 0 {
-            format!("waiting for the status of {unknown} peers")
-        } else if reachable().next().is_none() {
-            format!("none of {connected} peers is of this network and kind")
-        } else if able.is_empty() {
-            format!(
-                "none of {connected} peers serves size {size} from {} on",
-                fetch.request.start().get()
-            )
-        } else if aside == able.len() {
-            format!("all {aside} peers that serve size {size} gave answers that fail under its root")
-        } else if able.iter().all(|(_, peer)| peer.paused_until > now) {
-            format!(
-                "all {} peers that serve size {size} are busy or left alone for a while",
-                able.len()
-            )
-        } else {
-            format!(
-                "all {} peers that serve size {size} failed this request; asking again soon",
-                able.len()
-            )
-        })
+        of_fetches.chain(of_peers).filter(move |at| *at > looked)
     }
 }
 
 /// Whom a request goes to.
-enum Choice<P> {
+pub(super) enum Choice<P> {
     Peer(P),
     /// Somebody will have room, or may be asked again.
     Wait,

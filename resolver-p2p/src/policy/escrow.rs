@@ -121,6 +121,13 @@ impl<P: Copy + Ord> Escrow<P> {
         })
     }
 
+    /// `peer` has satisfied `root` after all, on parole (P21): it may be asked under it.
+    pub(super) fn on_redeemed(&mut self, root: &Root, peer: P) {
+        if let Some(entry) = self.roots.get_mut(root) {
+            entry.aside.remove(&peer);
+        }
+    }
+
     /// When [`Self::on_timeout`] next has work.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         self.roots.values().filter_map(|entry| self.due(entry)).min()

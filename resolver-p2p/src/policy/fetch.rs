@@ -1,16 +1,19 @@
 //! The life of one request, from the caller's ask to an answer of the right shape (P2, P33).
 //!
 //! ```text
-//!             picked                 transfer ended             right shape
-//!   waiting ---------> asked(attempt) --------------> judging ---------------> accepted: a Receipt for the verdict
-//!      ^                  |                              |
-//!      +------------------+------------------------------+
-//!        timeout, disconnect, broken     busy, unavailable, refused, malformed
+//!             picked               transfer ended            right shape
+//!   waiting ---------> in flight ----------------> judging ---------------> accepted: a Receipt for the verdict
+//!      ^               one copy, or two (P34)         |                        |      (known by then, unless a second
+//!      +------------------+---------------------------+                        |       copy is still in flight)
+//!        timeout, disconnect, broken     busy, unavailable, refused, malformed |
+//!                                                                              v
+//!                          in flight <--- asked for again --- refused, and the second copy in flight
 //! ```
 
 use super::config::FetchConfig;
 use super::escrow::Root;
 use cordee_protocol::Request;
+use cordee_protocol::wire::Kind;
 use cordee_protocol::wire::limits::SOFT_OPERATION_BYTES;
 use rand::{Rng, RngExt};
 use std::collections::BTreeMap;
@@ -60,6 +63,8 @@ pub struct Receipt<P> {
     pub(super) operations: u64,
     /// Operations asked for.
     pub(super) asked: u64,
+    /// Whose answer this is.
+    pub(super) fetch: FetchId,
 }
 
 impl<P: Copy> Receipt<P> {
@@ -80,6 +85,7 @@ impl<P: Copy> Receipt<P> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Delivered {
     pub(super) bytes: u64,
+    pub(super) sent: Duration,
     pub(super) seconds: f64,
     /// Requests that the peer worked on meanwhile, on average.
     pub(super) shared: f64,
@@ -90,7 +96,13 @@ pub(super) struct Delivered {
 pub(super) struct Attempt<P> {
     pub(super) fetch: FetchId,
     pub(super) peer: P,
+    /// What the peer was asked: all of what is wanted, or its beginning.
+    pub(super) request: Request,
     pub(super) sent: Duration,
+    /// Bytes in flight at the peer when this was sent, this included.
+    pub(super) ahead: u64,
+    /// The rate that the peer was taken to have, if any was known.
+    pub(super) rate: Option<f64>,
     pub(super) deadline: Duration,
     /// Bytes expected.
     pub(super) bytes: u64,
@@ -98,18 +110,34 @@ pub(super) struct Attempt<P> {
     pub(super) depth: usize,
 }
 
+/// What the caller does.
 #[derive(Clone, Debug)]
-pub(super) enum Stage<P> {
-    Waiting { since: Duration },
-    Asked(AttemptId),
-    Judging { peer: P, delivered: Delivered },
+pub(super) enum Caller<P> {
+    /// Waits for an answer.
+    Waits,
+    /// Looks at the bytes of `peer`, which was asked for `request`.
+    Judges {
+        peer: P,
+        request: Request,
+        delivered: Delivered,
+    },
+    /// Has an answer, whose verdict is to come. Kept only as long as a second copy is in flight.
+    Has,
+    /// Has refused it. If it asks again before `until`, the second copy is its answer.
+    Refused { until: Duration },
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Fetch<P> {
     pub(super) request: Request,
     pub(super) root: Root,
-    pub(super) stage: Stage<P>,
+    pub(super) caller: Caller<P>,
+    /// In flight: none, one, or two (P34).
+    pub(super) copies: Vec<AttemptId>,
+    /// Since when nobody has it.
+    pub(super) since: Duration,
+    /// When a second copy may be thought of next.
+    pub(super) hedge_after: Duration,
     /// Who failed this request, and when they may be asked for it again if nobody else is left.
     pub(super) tried: BTreeMap<P, Duration>,
 }
@@ -117,23 +145,30 @@ pub(super) struct Fetch<P> {
 impl<P: Ord> Fetch<P> {
     /// Since when it waits for a peer, if it does.
     pub(super) fn waits_since(&self) -> Option<Duration> {
-        match self.stage {
-            Stage::Waiting { since } => Some(since),
-            _ => None,
-        }
+        (self.copies.is_empty() && matches!(self.caller, Caller::Waits)).then_some(self.since)
     }
 
-    /// Ask elsewhere, and `peer` not before `again`.
+    /// Whether somebody wants the bytes of an answer that comes now.
+    pub(super) fn is_wanted(&self) -> bool {
+        matches!(self.caller, Caller::Waits)
+    }
+
+    /// Nobody has it any more, and nobody would take it.
+    pub(super) fn is_over(&self) -> bool {
+        self.copies.is_empty() && matches!(self.caller, Caller::Has | Caller::Refused { .. })
+    }
+
+    /// `peer` has failed it: ask elsewhere, and that one not before `again`.
     pub(super) fn retry(&mut self, now: Duration, peer: P, again: Duration) {
         self.tried.insert(peer, again);
-        self.stage = Stage::Waiting { since: now };
+        self.since = now;
     }
 }
 
 /// How long a peer gets for one request (P33).
 ///
 /// - `ahead`: bytes in flight at the peer, this request included.
-/// - `rate`: its bytes per second, if measured.
+/// - `rate`: its bytes per second; of a peer that was never measured, the median of the others; `None` if nobody was.
 pub(super) fn patience(config: &FetchConfig, ahead: u64, rate: Option<f64>, rng: &mut impl Rng) -> Duration {
     let seconds = match rate {
         None => config.timeout_first.as_secs_f64(),
@@ -145,6 +180,18 @@ pub(super) fn patience(config: &FetchConfig, ahead: u64, rate: Option<f64>, rng:
     };
     let jitter = config.timeout_jitter.clamp(0.0, 0.9) * rng.random_range(-1.0..1.0);
     Duration::from_secs_f64(seconds * (1.0 + jitter))
+}
+
+/// The beginning of `request` that has about `bytes` bytes at `each` bytes an operation, up to a multiple of a power of
+/// two, so that what follows is aligned as well (P33). All of it if that fits.
+pub(super) fn beginning(request: Request, bytes: u64, each: f64) -> Request {
+    let fitting = ((bytes as f64 / each.max(1.0)) as u64).max(1);
+    if request.kind() == Kind::Boundary || request.max_ops() <= fitting {
+        return request;
+    }
+    let aligned = 1 << fitting.ilog2();
+    let count = aligned - request.start().get() % aligned;
+    Request::operations(request.size(), request.start(), count).unwrap_or(request)
 }
 
 #[cfg(test)]
@@ -168,5 +215,31 @@ mod tests {
                 assert!((seconds * 0.9..=seconds * 1.1).contains(&time), "{case}: {time}");
             }
         }
+    }
+
+    #[test]
+    fn p33_requests_are_cut_to_what_a_peer_brings_and_stay_aligned() {
+        let at = |n| cordee_protocol::Location::new(n).unwrap();
+        let request = |start, ops| Request::operations(at(1_000_000), at(start), ops).unwrap();
+        for (case, whole, bytes, each, ops) in [
+            ("it fits", request(0, 1024), 1 << 20, 100.0, 1024),
+            ("half", request(0, 1024), 65_536, 128.0, 512),
+            (
+                "the last power of two below",
+                request(0, 1024),
+                65_535,
+                128.0,
+                256,
+            ),
+            ("to the next multiple", request(1000, 1024), 65_536, 128.0, 24),
+            ("one at least", request(5, 8), 1, 1e9, 1),
+            ("nothing known of the size", request(0, 8), 64, 0.0, 8),
+        ] {
+            let cut = beginning(whole, bytes, each);
+            assert_eq!(cut.max_ops(), ops, "{case}");
+            assert_eq!((cut.start(), cut.size()), (whole.start(), whole.size()), "{case}");
+        }
+        let boundary = Request::boundary(at(9), at(3)).unwrap();
+        assert_eq!(beginning(boundary, 1, 1e9), boundary);
     }
 }

@@ -1,37 +1,60 @@
 //! What an answer, or the lack of one, does to the peer and to the request.
 
 use super::escrow::Root;
-use super::fetch::{AttemptId, Delivered, Failure, FetchId, Receipt, Stage, Turn};
+use super::fetch::{AttemptId, Caller, Delivered, Failure, FetchId, Receipt, Turn};
 use super::peer::Peer;
 use super::prefix::distinct;
 use super::score::Offence;
 use super::{Action, Policy};
+use cordee_protocol::Request;
 use std::time::Duration;
 
 impl<P: Copy + Ord> Policy<P> {
     /// The transfer for `attempt` ended with `bytes`: its slot is free. Returns who waits for the bytes, if anybody
-    /// still does.
+    /// still does; what was asked is then [`Self::judged`].
+    ///
+    /// A second answer to one ask cannot be told apart from an answer to a withdrawn one, and does nothing (P11).
     pub fn on_delivered(&mut self, now: Duration, peer: P, id: AttemptId, bytes: u64) -> Option<FetchId> {
         self.totals.answers += 1;
         self.totals.bytes_received += bytes;
         let depth = self.peers.get(&peer).map_or(1, |record| record.in_flight);
         let Some(attempt) = self.release(id) else {
+            self.totals.unwanted_bytes += bytes;
             self.on_stream_ended(now, peer, id);
             return None;
         };
-        if let Some(record) = self.peers.get_mut(&peer) {
-            record.window.on_answer(&self.config.rate);
-        }
-        let delivered = Delivered {
-            bytes,
-            seconds: now.saturating_sub(attempt.sent).as_secs_f64(),
-            shared: (attempt.depth + depth) as f64 / 2.0,
+        let took = now.saturating_sub(attempt.sent);
+        let wanted = match self.fetches.get_mut(&attempt.fetch) {
+            Some(fetch) if fetch.is_wanted() => {
+                fetch.caller = Caller::Judges {
+                    peer,
+                    request: attempt.request,
+                    delivered: Delivered {
+                        bytes,
+                        sent: attempt.sent,
+                        seconds: took.as_secs_f64(),
+                        shared: (attempt.depth + depth) as f64 / 2.0,
+                    },
+                };
+                Some(attempt.fetch)
+            }
+            _ => None,
         };
-        if let Some(fetch) = self.fetches.get_mut(&attempt.fetch) {
-            fetch.stage = Stage::Judging { peer, delivered };
+        if wanted.is_none() {
+            self.totals.unwanted_bytes += bytes;
+            self.forget_if_over(attempt.fetch);
         }
         self.dispatch(now);
-        Some(attempt.fetch)
+        wanted
+    }
+
+    /// What the peer was asked whose bytes the caller of `id` looks at: those are an answer to this, not to all that the
+    /// caller wants.
+    pub fn judged(&self, id: FetchId) -> Option<Request> {
+        match self.fetches.get(&id)?.caller {
+            Caller::Judges { request, .. } => Some(request),
+            _ => None,
+        }
     }
 
     /// The transfer for `attempt` ended without an answer.
@@ -39,17 +62,24 @@ impl<P: Copy + Ord> Policy<P> {
         let Some(attempt) = self.release(id) else {
             return self.on_stream_ended(now, peer, id);
         };
+        let root = self.fetches.get(&attempt.fetch).map(|fetch| fetch.root);
         self.retry(now, attempt.fetch, peer, now + self.config.fetch.retry_pause);
         match failure {
             Failure::Timeout | Failure::Broken => {
+                let new = self.new_rate();
+                let config = &self.config.fetch;
                 if let Some(record) = self.peers.get_mut(&peer) {
-                    record.rate.on_timeout();
-                    record.window.on_setback();
+                    record.rate.on_timeout(new);
+                    record.timeouts = record.timeouts.saturating_add(1);
+                    record.on_setback(now, attempt.sent);
+                    if let Some(more) = record.timeouts.checked_sub(config.probe_after) {
+                        let pause = config.timeout_min.saturating_mul(2u32.saturating_pow(more));
+                        record.paused_until = record.paused_until.max(now + pause.min(config.probe_pause));
+                    }
                 }
                 self.penalise(now, peer, Offence::Timeout);
             }
             Failure::Malformed => {
-                let root = self.fetches.get(&attempt.fetch).map(|fetch| fetch.root);
                 if let Some(root) = root {
                     self.on_refused(now, peer, root);
                 }
@@ -61,16 +91,24 @@ impl<P: Copy + Ord> Policy<P> {
 
     /// The bytes for `id` are not an answer of the asked shape: it waits again.
     pub fn on_turned(&mut self, now: Duration, id: FetchId, turn: Turn) {
-        let Some(fetch) = self.fetches.get(&id) else {
+        let Some(fetch) = self.fetches.get_mut(&id) else {
             return;
         };
-        let Stage::Judging { peer, .. } = fetch.stage else {
+        let Caller::Judges {
+            peer,
+            request,
+            delivered,
+        } = fetch.caller
+        else {
             return;
         };
+        fetch.caller = Caller::Waits;
         let root = fetch.root;
-        let config = self.config.clone();
+        let config = &self.config;
         let again = match turn {
-            Turn::Busy(after) => after.min(config.fetch.busy_at_most),
+            Turn::Busy(after) => after
+                .min(config.fetch.busy_at_most)
+                .max(config.fetch.busy_at_least),
             Turn::Unavailable | Turn::Refused => config.trust.unavailable_pause,
             Turn::Malformed => config.fetch.retry_pause,
         };
@@ -78,41 +116,61 @@ impl<P: Copy + Ord> Policy<P> {
         match turn {
             Turn::Busy(_) => {
                 if let Some(record) = self.peers.get_mut(&peer) {
-                    record.window.on_setback();
+                    record.on_setback(now, delivered.sent);
                     record.paused_until = record.paused_until.max(now + again);
                 }
             }
-            // Only peers whose status covers a request are asked for it, so it was advertised.
-            Turn::Unavailable | Turn::Refused => self.on_unavailable(now, peer),
+            Turn::Unavailable | Turn::Refused => self.on_unavailable(now, peer, &request),
             Turn::Malformed => self.on_refused(now, peer, root),
         }
         self.dispatch(now);
     }
 
-    /// The bytes for `id` have the right shape and go to the caller. The request ends; its verdict is still to come.
+    /// The bytes for `id` have the right shape and go to the caller. Its verdict is still to come; until then a second
+    /// copy stays in flight (P34).
     pub fn on_accepted(&mut self, now: Duration, id: FetchId, operations: u64) -> Option<Receipt<P>> {
-        let fetch = self.fetches.get(&id)?;
-        let Stage::Judging { peer, delivered } = fetch.stage else {
+        let fetch = self.fetches.get_mut(&id)?;
+        let Caller::Judges {
+            peer,
+            request,
+            delivered,
+        } = fetch.caller
+        else {
             return None;
         };
+        fetch.caller = Caller::Has;
+        self.times.on_answer(Duration::from_secs_f64(delivered.seconds));
         let receipt = Receipt {
             peer,
             root: fetch.root,
             delivered,
             operations,
-            asked: fetch.request.max_ops(),
+            asked: request.max_ops(),
+            fetch: id,
         };
-        self.fetches.remove(&id);
+        self.judging += 1;
+        self.forget_if_over(id);
         self.dispatch(now);
         Some(receipt)
     }
 
     /// The caller's verdict; `None` if it has no opinion (P17).
     pub fn on_verdict(&mut self, now: Duration, receipt: &Receipt<P>, verdict: Option<bool>) {
+        self.judging = self.judging.saturating_sub(1);
+        let keep = self.config.hedge.keep;
+        if let Some(fetch) = self.fetches.get_mut(&receipt.fetch)
+            && matches!(fetch.caller, Caller::Has)
+        {
+            if verdict == Some(false) {
+                fetch.caller = Caller::Refused { until: now + keep };
+            } else {
+                self.drop_fetch(now, receipt.fetch);
+            }
+        }
         match verdict {
             Some(true) => self.on_verified(now, receipt),
             Some(false) => self.on_refused(now, receipt.peer, receipt.root),
-            None => return,
+            None => {}
         }
         self.dispatch(now);
     }
@@ -121,23 +179,36 @@ impl<P: Copy + Ord> Policy<P> {
         let Receipt {
             delivered,
             operations,
+            peer,
             ..
         } = receipt;
+        self.progress_at = now;
         let size = delivered.bytes as f64 / (*operations).max(1) as f64;
         self.operation_bytes += self.config.rate.alpha * (size - self.operation_bytes);
-        if let Some(record) = self.peers.get_mut(&receipt.peer) {
+        if let Some(record) = self.peers.get_mut(peer) {
             let quality = receipt.quality();
             record.score.on_verified(now, quality, &self.config.trust);
             let Delivered {
                 bytes,
                 seconds,
                 shared,
+                ..
             } = *delivered;
             record
                 .rate
                 .on_verified(bytes, seconds, shared, quality, &self.config.rate);
+            record.window.on_answer(&self.config.rate);
+            record.timeouts = 0;
             record.verified_operations += operations;
             record.verified_bytes += bytes;
+        }
+        if self.end_parole(*peer)
+            && let Some(record) = self.peers.get_mut(peer)
+            && record.score.release(now, &self.config.trust)
+        {
+            self.count_bans();
+            self.escrow.on_redeemed(&receipt.root, *peer);
+            self.actions.push_back(Action::Unban { peer: *peer });
         }
         for liar in self.escrow.on_verified(now, receipt.root) {
             self.penalise(now, liar, Offence::Lie);
@@ -157,6 +228,8 @@ impl<P: Copy + Ord> Policy<P> {
         {
             self.actions.push_back(Action::Suspect { root, peers });
         }
+        // What it gave under a root that nobody satisfied yet is no proof that it can tell the truth.
+        self.revoke(now, peer);
     }
 
     /// Whether every peer that could be asked under `root` has failed, and they are enough to tell (P20).
@@ -176,18 +249,17 @@ impl<P: Copy + Ord> Policy<P> {
             && distinct(failed.iter().filter_map(|peer| peer.link)) >= config.min_prefixes
     }
 
-    fn on_unavailable(&mut self, now: Duration, peer: P) {
+    /// "Not available" to `request` (P12, P13).
+    fn on_unavailable(&mut self, now: Duration, peer: P, request: &Request) {
         let pause = self.config.trust.unavailable_pause;
         let Some(record) = self.peers.get_mut(&peer) else {
             return;
         };
-        // One stale status has many requests under way: they are one fault.
-        let fault = record.forgiven_until <= now;
+        // One stale status has many requests under way: they are one fault. None if a newer status has it no more.
+        let fault = record.forgiven_until <= now && record.covers(request);
         record.status_due = now;
         if fault {
             record.forgiven_until = now + pause;
-        }
-        if fault {
             self.penalise(now, peer, Offence::Unavailable);
         }
         self.ask_statuses(now);
@@ -208,11 +280,20 @@ impl<P: Copy + Ord> Policy<P> {
         let Some(record) = self.peers.get_mut(&peer) else {
             return;
         };
+        // On parole a lie begins the next ban; any other fault lets the old one go on.
+        let on_parole = record.parole_until.is_some();
+        if on_parole && offence.is_provable() {
+            record.score.release(now, &self.config.trust);
+        }
         let ban = record.score.on_offence(now, offence, &self.config.trust);
         self.actions.push_back(Action::Penalised { peer, offence });
         if let Some(ban) = ban {
+            self.end_parole(peer);
             self.release_all(now, peer);
+            self.count_bans();
             self.actions.push_back(Action::Ban { peer, ban });
+        } else if on_parole {
+            self.revoke(now, peer);
         }
     }
 }

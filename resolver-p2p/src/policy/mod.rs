@@ -4,14 +4,17 @@
 //! ```text
 //!   caller:  on_ask, on_withdraw  --+               +--> Ask, AskStatus      to the swarm
 //!   swarm:   on_connected, on_status|               +--> Ban, Unban          to the swarm and the user
-//!            on_delivered, on_failed+--> Policy ----+--> Ready, Rejected     to the user
-//!   caller:  on_turned, on_accepted |               +--> Suspect             to whoever chose the target
-//!            on_verdict           --+               +--> Penalised           to metrics
+//!            on_delivered, on_failed+--> Policy ----+--> Parole, Revoke      to the swarm and the user
+//!   caller:  on_turned, on_accepted |               +--> Ready, Rejected     to the user
+//!            on_verdict             |               +--> Suspect             to whoever chose the target
+//!   user:    on_ban, on_pardon    --+               +--> Penalised, Stuck    to metrics and the log
 //!   clock:   on_timeout  <-- poll_timeout            poll_action
+//!   disk:    restore     <-- records                 admit                   before a connection is taken
 //! ```
 //! Per peer three numbers: trust (`score`: is it honest), rate and window (`rate`: how fast, how much at once). A
 //! peer that fails under a root nobody satisfied yet is judged by `escrow`. `select` picks, `fetch` is the life of
-//! one request, [`quota`] the other direction.
+//! one request, `hedge` its second copy, `parole` what happens when nobody is left, `memory` what is kept, `why` what is
+//! told; [`quota`] is the other direction.
 //!
 //! # Always
 //! 1. Slots in use == requests in flight == sum over peers, after every event (P3).
@@ -19,14 +22,23 @@
 //! 3. Only a provable lie bans; local trouble costs nothing (P17).
 //! 4. The same events at the same times with the same seed give the same actions.
 //!
-//! `now` is the time since some fixed moment and never goes back. P numbers are those of the project's specification
-//! of peers. Unsolicited and duplicate answers (P11) cannot be: each answer comes on the substream of its ask.
+//! `now` is the time since some fixed moment and never goes back; [`Policy::records`] are kept with it, so for whoever
+//! keeps them it is the time since 1970. P numbers are those of the project's specification of peers.
+//!
+//! # What cannot be
+//! Unsolicited and duplicate answers (P11): each answer comes on the substream of its ask, of which one frame is read. Who
+//! sends more sends it to nobody. An answer on a substream that nobody waits for any more costs nothing: it was asked for.
 
+mod admit;
+mod asks;
 pub mod config;
 mod dispatch;
 mod escrow;
 mod fetch;
+mod hedge;
 mod judge;
+mod memory;
+mod parole;
 mod peer;
 mod prefix;
 pub mod quota;
@@ -35,21 +47,26 @@ mod score;
 mod select;
 #[cfg(test)]
 mod tests;
+mod why;
 
+pub use admit::Denied;
 pub use config::Config;
 pub use escrow::Root;
 pub use fetch::{AttemptId, Failure, FetchId, Receipt, Turn};
+pub use memory::Record;
 pub use peer::{State, View};
-pub use prefix::Prefix;
-pub use score::{Ban, Offence};
+pub use prefix::{NotAPrefix, Prefix};
+pub use score::{Ban, Misdeed, Offence, Standing};
 
+use cordee_protocol::Request;
 use cordee_protocol::wire::Status;
-use cordee_protocol::{Digest, Request};
 use escrow::Escrow;
-use fetch::{Attempt, Fetch, Stage};
+use fetch::{Attempt, Caller, Fetch};
+use hedge::{Times, Traffic};
 use peer::{Claim, Peer};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rate::Window;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -85,7 +102,7 @@ pub enum Action<P> {
         /// A sentence.
         reason: String,
     },
-    /// Disconnect `peer` and refuse it.
+    /// Disconnect `peer` and refuse it, in both directions, until the ban ends.
     Ban {
         /// Who.
         peer: P,
@@ -96,6 +113,24 @@ pub enum Action<P> {
     Unban {
         /// Who.
         peer: P,
+    },
+    /// Let `peer` in although it is banned, and connect to it if that is possible (P21). If not, tell
+    /// [`Policy::on_unreachable`].
+    Parole {
+        /// Who.
+        peer: P,
+    },
+    /// Disconnect `peer` and refuse it as before: its parole is over.
+    Revoke {
+        /// Who.
+        peer: P,
+    },
+    /// Nothing has verified for long although something is wanted; windows have started anew (P35).
+    Stuck {
+        /// For how long.
+        after: Duration,
+        /// Each peer that is connected or banned, and what holds it back.
+        peers: Vec<(P, String)>,
     },
     /// A peer lost trust.
     Penalised {
@@ -126,8 +161,10 @@ pub struct Totals {
     pub refused: u64,
     /// Requests that were asked again elsewhere.
     pub retried: u64,
-    /// Second copies of a request (P34); none are sent yet.
+    /// Second copies of a request (P34).
     pub hedges: u64,
+    /// Bytes of answers that nobody wanted any more when they came.
+    pub unwanted_bytes: u64,
 }
 
 /// The state machine. `P` names a peer.
@@ -146,6 +183,20 @@ pub struct Policy<P> {
     next: u64,
     /// Bytes of an operation, averaged over verified answers.
     operation_bytes: f64,
+    times: Times,
+    traffic: Traffic,
+    /// Answers that callers have and did not judge yet.
+    judging: u64,
+    /// Who is on parole, and until when.
+    paroled: Option<(P, Duration)>,
+    /// Banned peers by prefix.
+    banned: BTreeMap<Prefix, usize>,
+    /// When requests were last given to peers.
+    dispatched_at: Duration,
+    /// When something last verified, or was first wanted after nothing was.
+    progress_at: Duration,
+    /// When the watchdog last spoke.
+    watched_at: Duration,
 }
 
 impl<P: Copy + Ord> Policy<P> {
@@ -167,6 +218,14 @@ impl<P: Copy + Ord> Policy<P> {
             totals: Totals::default(),
             next: 0,
             operation_bytes: 128.0,
+            times: Times::default(),
+            traffic: Traffic::default(),
+            judging: 0,
+            paroled: None,
+            banned: BTreeMap::new(),
+            dispatched_at: Duration::ZERO,
+            progress_at: Duration::ZERO,
+            watched_at: Duration::ZERO,
         }
     }
 
@@ -183,10 +242,18 @@ impl<P: Copy + Ord> Policy<P> {
     /// The first connection to `peer` is up.
     pub fn on_connected(&mut self, now: Duration, peer: P, address: Option<IpAddr>) {
         let record = self.peer(now, peer);
-        record.link = Some(Prefix::of(address));
+        record.prefix = Prefix::of(address);
+        record.link = Some(record.prefix);
         record.claim = Claim::Unknown;
         record.status_due = now;
         record.status_asked = None;
+        if self
+            .peers
+            .get(&peer)
+            .is_some_and(|record| record.score.ban().is_some())
+        {
+            self.count_bans();
+        }
         self.ask_statuses(now);
         self.forget_some();
     }
@@ -203,6 +270,8 @@ impl<P: Copy + Ord> Policy<P> {
         record.link = None;
         record.claim = Claim::Unknown;
         record.lingering.clear();
+        // Whoever is on parole has had its chance.
+        let revoked = record.parole_until.is_some();
         if open && !own {
             let times = record.on_disconnect(now, config.disconnect_memory);
             let pause = config
@@ -213,6 +282,10 @@ impl<P: Copy + Ord> Policy<P> {
                 self.penalise(now, peer, Offence::Disconnect);
             }
         }
+        if revoked {
+            self.revoke(now, peer);
+        }
+        self.forget_some();
         self.dispatch(now);
     }
 
@@ -255,20 +328,32 @@ impl<P: Copy + Ord> Policy<P> {
 
     /// The operator bans `peer`.
     pub fn on_ban(&mut self, now: Duration, peer: P) {
-        self.peer(now, peer);
+        // For the full time, whatever ban was under way.
+        let config = self.config.trust.clone();
+        self.peer(now, peer).score.release(now, &config);
         self.penalise(now, peer, Offence::Operator);
         self.dispatch(now);
     }
 
-    /// The operator forgives `peer` everything.
-    pub fn on_pardon(&mut self, now: Duration, peer: P) {
+    /// The operator forgives `peer` everything; returns whether anything was known of it.
+    pub fn on_pardon(&mut self, now: Duration, peer: P) -> bool {
+        let known = self.peers.contains_key(&peer);
         if let Some(record) = self.peers.get_mut(&peer) {
             record.paused_until = Duration::ZERO;
+            record.disconnects.clear();
+            record.timeouts = 0;
             if record.score.pardon(now) {
+                record.claim = Claim::Unknown;
+                record.status_due = now;
+                record.status_asked = None;
                 self.actions.push_back(Action::Unban { peer });
             }
         }
+        self.end_parole(peer);
+        self.count_bans();
+        self.ask_statuses(now);
         self.dispatch(now);
+        known
     }
 
     /// The ban of `peer` under way.
@@ -284,28 +369,7 @@ impl<P: Copy + Ord> Policy<P> {
         }
     }
 
-    /// Every peer that is known, in the order of their names.
-    pub fn views(&self, now: Duration) -> impl Iterator<Item = View<P>> {
-        self.peers.iter().map(move |(peer, record)| View {
-            peer: *peer,
-            state: record.state(now, &self.config),
-            trust: record.score.points(now, &self.config.trust),
-            rate: record.rate.bytes_per_second(),
-            window: record.window.size(),
-            in_flight: record.in_flight,
-            operations: record.verified_operations,
-            bytes: record.verified_bytes,
-            refused: record.refused,
-            offences: record.score.offences(),
-            ban: record.score.ban(),
-            size: match &record.claim {
-                Claim::Serves(status) => Some(status.size.get()),
-                _ => None,
-            },
-        })
-    }
-
-    /// When [`Self::on_timeout`] next has work.
+    /// When [`Self::on_timeout`] next has work; not before `now`.
     pub fn poll_timeout(&self, now: Duration) -> Option<Duration> {
         let attempts = self.attempts.values().map(|attempt| attempt.deadline);
         let bans = self
@@ -313,13 +377,22 @@ impl<P: Copy + Ord> Policy<P> {
             .values()
             .filter_map(|peer| Some(peer.score.ban()?.until));
         let statuses = (self.peers.values())
-            .filter(|peer| peer.link.is_some() && peer.score.ban().is_none())
+            .filter(|peer| peer.link.is_some() && peer.is_let_in())
             .map(|peer| peer.status_due.max(peer.status_asked.unwrap_or_default()));
+        let refused = self.fetches.values().filter_map(|fetch| match fetch.caller {
+            Caller::Refused { until } => Some(until),
+            _ => None,
+        });
+        let parole = self.paroled.map(|(_, until)| until).or_else(|| self.parole_due());
         let hard = attempts
             .chain(bans)
             .chain(statuses)
-            .chain(self.escrow.poll_timeout());
-        hard.chain(self.wakes(now)).min()
+            .chain(refused)
+            .chain(self.escrow.poll_timeout())
+            .chain(self.hedge_due())
+            .chain(parole)
+            .chain(self.watchdog_due());
+        hard.chain(self.wakes()).min().map(|at| at.max(now))
     }
 
     /// Do what is due at `now`.
@@ -333,54 +406,38 @@ impl<P: Copy + Ord> Policy<P> {
             self.on_failed(now, peer, id, Failure::Timeout);
             self.linger(now, peer, id);
         }
+        let mut over = Vec::new();
         for (peer, record) in &mut self.peers {
             record.lingering.retain(|_, gone| *gone > now);
             if record.score.on_timeout(now, &self.config.trust) {
                 record.claim = Claim::Unknown;
-                self.actions.push_back(Action::Unban { peer: *peer });
+                record.status_due = now;
+                over.push(*peer);
             }
         }
+        for peer in over {
+            self.end_parole(peer);
+            self.count_bans();
+            self.actions.push_back(Action::Unban { peer });
+        }
+        self.drop_refused(now);
         for (root, peers) in self.escrow.on_timeout(now) {
             self.actions.push_back(Action::Suspect { root, peers });
         }
         self.ask_statuses(now);
         self.dispatch(now);
+        self.hedge(now);
+        self.parole(now);
+        self.watch(now);
     }
 
     /// `(slots in use, requests in flight, sum over peers)`; equal after every event (P3).
     pub fn slots(&self) -> (usize, usize, usize) {
-        let asked = |fetch: &&Fetch<P>| matches!(fetch.stage, Stage::Asked(_));
         (
             self.attempts.len(),
-            self.fetches.values().filter(asked).count(),
+            self.fetches.values().map(|fetch| fetch.copies.len()).sum(),
             self.peers.values().map(|peer| peer.in_flight).sum(),
         )
-    }
-
-    /// A caller wants `request` under `root`.
-    pub fn on_ask(&mut self, now: Duration, request: Request, root: Digest) -> FetchId {
-        self.next += 1;
-        let id = FetchId(self.next);
-        let fetch = Fetch {
-            request,
-            root: (root, request.size()),
-            stage: Stage::Waiting { since: now },
-            tried: BTreeMap::new(),
-        };
-        self.fetches.insert(id, fetch);
-        self.dispatch(now);
-        id
-    }
-
-    /// The caller no longer wants it (P17).
-    pub fn on_withdraw(&mut self, now: Duration, id: FetchId) {
-        if let Some(fetch) = self.fetches.remove(&id)
-            && let Stage::Asked(attempt) = fetch.stage
-            && let Some(attempt_of) = self.release(attempt)
-        {
-            self.linger(now, attempt_of.peer, attempt);
-        }
-        self.dispatch(now);
     }
 
     fn peer(&mut self, now: Duration, peer: P) -> &mut Peer {
@@ -401,72 +458,11 @@ impl<P: Copy + Ord> Policy<P> {
         let config = &self.config.fetch;
         for (peer, record) in &mut self.peers {
             let waits = record.status_asked.is_some_and(|until| until > now);
-            if record.link.is_some() && record.score.ban().is_none() && !waits && record.status_due <= now {
+            if record.link.is_some() && record.is_let_in() && !waits && record.status_due <= now {
                 record.status_due = now + config.status_every;
                 record.status_last = now;
                 record.status_asked = Some(now + config.stream_lifetime);
                 self.actions.push_back(Action::AskStatus { peer: *peer });
-            }
-        }
-    }
-
-    /// Take the slot of `attempt` back.
-    fn release(&mut self, id: AttemptId) -> Option<Attempt<P>> {
-        let attempt = self.attempts.remove(&id)?;
-        if let Some(peer) = self.peers.get_mut(&attempt.peer) {
-            peer.in_flight = peer.in_flight.saturating_sub(1);
-            peer.bytes_in_flight = peer.bytes_in_flight.saturating_sub(attempt.bytes);
-        }
-        Some(attempt)
-    }
-
-    /// Take back all slots of `peer`; returns whether there were any. Their requests wait again.
-    fn release_all(&mut self, now: Duration, peer: P) -> bool {
-        let of_peer = self.attempts.iter().filter(|(_, attempt)| attempt.peer == peer);
-        let ids: Vec<_> = of_peer.map(|(id, _)| *id).collect();
-        for id in &ids {
-            if let Some(attempt) = self.release(*id) {
-                self.retry(now, attempt.fetch, peer, now + self.config.fetch.retry_pause);
-            }
-        }
-        !ids.is_empty()
-    }
-
-    fn retry(&mut self, now: Duration, id: FetchId, peer: P, again: Duration) {
-        if let Some(fetch) = self.fetches.get_mut(&id) {
-            fetch.retry(now, peer, again);
-            self.totals.retried += 1;
-        }
-    }
-
-    /// The substream of `attempt` runs on although nobody waits for it.
-    fn linger(&mut self, now: Duration, peer: P, attempt: AttemptId) {
-        let gone = now + self.config.fetch.stream_lifetime;
-        if let Some(record) = self.peers.get_mut(&peer)
-            && record.link.is_some()
-        {
-            record.lingering.insert(attempt, gone);
-        }
-    }
-
-    /// Keep the number of peers that are not connected bounded: those nearest to nothing known go first.
-    fn forget_some(&mut self) {
-        let keep = self.config.trust.remembered.get();
-        let gone = |peer: &Peer| peer.link.is_none() && !peer.score.is_trusted();
-        let count = self.peers.values().filter(|peer| gone(peer)).count();
-        for _ in keep..count {
-            let least = (self.peers.iter())
-                .filter(|(_, peer)| gone(peer))
-                .min_by_key(|(_, peer)| {
-                    (
-                        peer.score.ban().is_some(),
-                        peer.score.offences(),
-                        peer.verified_bytes,
-                    )
-                })
-                .map(|(name, _)| *name);
-            if let Some(least) = least {
-                self.peers.remove(&least);
             }
         }
     }

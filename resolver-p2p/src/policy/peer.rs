@@ -4,7 +4,7 @@ use super::config::Config;
 use super::fetch::AttemptId;
 use super::prefix::Prefix;
 use super::rate::{Rate, Window};
-use super::score::{Ban, Score};
+use super::score::{Ban, Misdeed, Score};
 use cordee_protocol::wire::Status;
 use cordee_protocol::{Location, Request};
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +25,8 @@ pub(super) enum Claim {
 pub(super) struct Peer {
     /// Where it is connected from; `None` if it is not connected.
     pub(super) link: Option<Prefix>,
+    /// Where it was last connected from.
+    pub(super) prefix: Prefix,
     pub(super) claim: Claim,
     pub(super) score: Score,
     pub(super) rate: Rate,
@@ -38,6 +40,14 @@ pub(super) struct Peer {
     pub(super) paused_until: Duration,
     /// When it went away with a request open (P15).
     pub(super) disconnects: VecDeque<Duration>,
+    /// Timeouts since the last verified answer (P30).
+    pub(super) timeouts: u32,
+    /// When its window was last halved: what was sent before is the same trouble (P16, P31).
+    pub(super) setback_at: Duration,
+    /// Banned, but let in until then to show that it can tell the truth (P21).
+    pub(super) parole_until: Option<Duration>,
+    /// When it was last let in so.
+    pub(super) paroled_at: Option<Duration>,
     /// When "not available" may cost again (P12).
     pub(super) forgiven_until: Duration,
     /// When its status is to be asked for, when it last was, and when the ask under way is given up.
@@ -54,6 +64,7 @@ impl Peer {
     pub(super) fn new(now: Duration, config: &Config) -> Self {
         Self {
             link: None,
+            prefix: Prefix::Own,
             claim: Claim::Unknown,
             score: Score::new(now),
             rate: Rate::default(),
@@ -63,6 +74,10 @@ impl Peer {
             lingering: BTreeMap::new(),
             paused_until: Duration::ZERO,
             disconnects: VecDeque::new(),
+            timeouts: 0,
+            setback_at: Duration::ZERO,
+            parole_until: None,
+            paroled_at: None,
             forgiven_until: Duration::ZERO,
             status_due: now,
             status_last: now,
@@ -74,44 +89,79 @@ impl Peer {
         }
     }
 
-    /// Connected, of our network, and not banned.
-    pub(super) fn is_reachable(&self) -> bool {
-        self.link.is_some() && matches!(self.claim, Claim::Serves(_)) && self.score.ban().is_none()
+    /// Not banned, or on parole.
+    pub(super) fn is_let_in(&self) -> bool {
+        self.score.ban().is_none() || self.parole_until.is_some()
     }
 
-    /// Connected and not banned, but its status has not come yet.
+    /// Connected, of our network, and let in.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.link.is_some() && matches!(self.claim, Claim::Serves(_)) && self.is_let_in()
+    }
+
+    /// Connected and let in, but its status has not come yet.
     pub(super) fn is_unheard(&self) -> bool {
-        self.link.is_some() && matches!(self.claim, Claim::Unknown) && self.score.ban().is_none()
+        self.link.is_some() && matches!(self.claim, Claim::Unknown) && self.is_let_in()
+    }
+
+    /// A timeout or "busy" for what was sent then: the window is halved, once in a round trip (P16, P31).
+    pub(super) fn on_setback(&mut self, now: Duration, sent: Duration) {
+        if sent >= self.setback_at {
+            self.window.on_setback();
+            self.setback_at = now;
+        }
     }
 
     /// Whether its status covers `request`.
     pub(super) fn covers(&self, request: &Request) -> bool {
         match &self.claim {
-            Claim::Serves(status) => status.oldest <= request.start() && request.size() <= status.size,
+            Claim::Serves(status) => status.oldest <= request.start() && status.proves(request.size()),
             _ => false,
         }
     }
 
-    /// Whether it says to have reached `size`.
+    /// Whether it says that it can prove `size`.
     pub(super) fn serves(&self, size: Location) -> bool {
-        matches!(&self.claim, Claim::Serves(status) if size <= status.size)
+        matches!(&self.claim, Claim::Serves(status) if status.proves(size))
     }
 
     /// Whether it has room for one more request.
     pub(super) fn has_room(&self, config: &Config) -> bool {
-        self.in_flight < self.window.size() && self.in_flight + self.lingering.len() < config.rate.streams_max
+        self.in_flight < self.room(config) && self.in_flight + self.lingering.len() < config.rate.streams_max
+    }
+
+    /// Requests that it may have open: one while it is on parole or probed, else its window.
+    fn room(&self, config: &Config) -> usize {
+        if self.parole_until.is_some() || self.is_probed(config) {
+            1
+        } else {
+            self.window.size()
+        }
+    }
+
+    /// Whether it is given small requests, having let others pass their deadline (P30).
+    pub(super) fn is_probed(&self, config: &Config) -> bool {
+        self.timeouts >= config.fetch.probe_after
     }
 
     /// Drop disconnects that are too old to count and note one; returns how many count.
     pub(super) fn on_disconnect(&mut self, now: Duration, memory: Duration) -> usize {
         self.disconnects.retain(|at| now.saturating_sub(*at) < memory);
         self.disconnects.push_back(now);
+        // More say no more than that it goes on.
+        if self.disconnects.len() > 10 {
+            self.disconnects.pop_front();
+        }
         self.disconnects.len()
     }
 
     pub(super) fn state(&self, now: Duration, config: &Config) -> State {
         if self.score.ban().is_some() {
-            return State::Banned;
+            return if self.parole_until.is_some() {
+                State::Paroled
+            } else {
+                State::Banned
+            };
         }
         match (&self.link, &self.claim) {
             (None, _) => State::Gone,
@@ -139,19 +189,22 @@ pub enum State {
     Rejected,
     /// Banned.
     Banned,
+    /// Banned, but let in to be asked for one operation, as nobody else is left (P21).
+    Paroled,
     /// Not connected.
     Gone,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Connected,
         Self::Ready,
         Self::Paused,
         Self::Limited,
         Self::Rejected,
         Self::Banned,
+        Self::Paroled,
         Self::Gone,
     ];
 
@@ -164,6 +217,7 @@ impl State {
             Self::Limited => "limited",
             Self::Rejected => "rejected",
             Self::Banned => "banned",
+            Self::Paroled => "paroled",
             Self::Gone => "gone",
         }
     }
@@ -192,6 +246,12 @@ pub struct View<P> {
     pub refused: u64,
     /// Offences of any kind.
     pub offences: u64,
+    /// The newest of them, oldest first.
+    pub log: Vec<Misdeed>,
+    /// Where it was last connected from.
+    pub prefix: Prefix,
+    /// Whether it is a configured one.
+    pub trusted: bool,
     /// The ban under way.
     pub ban: Option<Ban>,
     /// Its size, if it told one.

@@ -1,6 +1,8 @@
 //! Which peers may be one person: those that share an address prefix (P20, P23).
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
 
 /// What a peer's address has in common with its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +34,43 @@ impl Prefix {
     }
 }
 
+impl Prefix {
+    /// Whether others may share it.
+    pub(super) fn is_shared(self) -> bool {
+        self != Self::Own
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4([a, b, c]) => write!(f, "{a}.{b}.{c}.0/24"),
+            Self::V6([a, b, c, d]) => {
+                write!(f, "{}/64", Ipv6Addr::new(*a, *b, *c, *d, 0, 0, 0, 0))
+            }
+            Self::Own => f.write_str("own"),
+        }
+    }
+}
+
+/// A text that is no prefix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an address prefix like 203.0.113.0/24")]
+pub struct NotAPrefix(String);
+
+impl FromStr for Prefix {
+    type Err = NotAPrefix;
+
+    fn from_str(text: &str) -> Result<Self, NotAPrefix> {
+        let prefix = match text.split_once('/') {
+            None if text == "own" => Some(Self::Own),
+            Some((address, "24" | "64")) => address.parse().ok().map(|address| Self::of(Some(address))),
+            _ => None,
+        };
+        prefix.ok_or_else(|| NotAPrefix(text.into()))
+    }
+}
+
 /// How many prefixes there are in `prefixes`, each [`Prefix::Own`] counted by itself.
 pub(super) fn distinct(prefixes: impl Iterator<Item = Prefix>) -> usize {
     let mut shared = std::collections::BTreeSet::new();
@@ -45,6 +84,16 @@ pub(super) fn distinct(prefixes: impl Iterator<Item = Prefix>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prefixes_are_texts_and_back() {
+        for text in ["203.0.113.0/24", "2001:db8:0:7::/64", "own"] {
+            assert_eq!(text.parse::<Prefix>().unwrap().to_string(), text);
+        }
+        for text in ["", "203.0.113.0", "203.0.113.0/8", "x/24"] {
+            assert!(text.parse::<Prefix>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn public_neighbours_share_a_prefix_and_private_ones_do_not() {

@@ -1,35 +1,87 @@
-//! What one peer, and all of them together, may ask of this node (P40, P41, P43).
+//! What one peer, and all of them together, may ask of this node (P40 to P43).
 //!
 //! ```text
-//!   ask --> buckets --> waiting (per peer) --round robin--> work (read, then sent) --> done
-//!             |            |
-//!             +---- busy, retry after t
+//!   ask --> sense? --> same again? --> buckets --> waiting (per peer) --round robin--> work: read, then sent --> done
+//!             |           |              |            |                                        |        ^
+//!          refused,       +--------------+---- busy, retry after t                             +- slow -+
+//!          ignored                                                                     a place of its own after 5 s
 //! ```
-//! Work lasts until the answer has left, so answers in memory are bounded by [`QuotaConfig::work`]. A peer that has gone
-//! takes its waiting asks with it.
+//! Work lasts until the answer has left, so answers in memory are bounded by [`QuotaConfig::work`] and
+//! [`QuotaConfig::slow`]. A peer that has gone takes its waiting asks with it.
+//!
+//! # Always
+//! 1. Every ask is taken in, or handed back with the time after which to try again; only who was ignored gets nothing.
+//! 2. Nobody's reading or not reading keeps a place in work for longer than [`QuotaConfig::work_for`].
+//! 3. Places in work = jobs in work = sum over peers; likewise for slow ones.
+
+mod bucket;
+#[cfg(test)]
+mod tests;
 
 use super::config::QuotaConfig;
-use std::collections::{BTreeMap, VecDeque};
-use std::num::NonZeroU32;
+use bucket::Bucket;
+use cordee_protocol::Request;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Admission of asks `A` of peers `P`.
 #[derive(Debug)]
 pub struct Quota<P, A> {
     config: QuotaConfig,
+    trusted: BTreeSet<P>,
     peers: BTreeMap<P, Client<A>>,
+    jobs: BTreeMap<JobId, Job<P>>,
+    next: u64,
     /// Whose turn it was last.
     last: Option<P>,
     work: usize,
+    slow: usize,
     waiting: usize,
+    /// Whether this node is syncing itself.
+    own_sync: bool,
+}
+
+/// An ask in work. No two have the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(u64);
+
+/// Why an ask is not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Try again after this time.
+    Busy(Duration),
+    /// It gets no answer: it has asked too much that made no sense (P42).
+    Ignored,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Job<P> {
+    peer: P,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Reading,
+    Sending { since: Duration },
+    Slow,
 }
 
 #[derive(Debug)]
 struct Client<A> {
+    connected: bool,
     waiting: VecDeque<A>,
     work: usize,
+    slow: usize,
     requests: Bucket,
     bytes: Bucket,
+    /// What it asked lately on this connection.
+    recent: VecDeque<(Request, Duration)>,
+    /// Asks that made no sense since it was last ignored.
+    invalid: u32,
+    ignored_until: Duration,
+    /// How often it was ignored.
+    ignored: u32,
 }
 
 impl<P: Copy + Ord, A> Quota<P, A> {
@@ -37,43 +89,101 @@ impl<P: Copy + Ord, A> Quota<P, A> {
     pub fn new(config: QuotaConfig) -> Self {
         Self {
             config,
+            trusted: BTreeSet::new(),
             peers: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            next: 0,
             last: None,
             work: 0,
+            slow: 0,
             waiting: 0,
+            own_sync: false,
         }
     }
 
-    /// Take `ask` in, or hand it back with the time after which to try again.
+    /// Hold no bucket against `peer` (P40).
+    pub fn trust(&mut self, peer: P) {
+        self.trusted.insert(peer);
+    }
+
+    /// Whether this node is syncing: then others have half of the places (P43).
+    pub fn on_own_sync(&mut self, syncing: bool) {
+        self.own_sync = syncing;
+    }
+
+    /// Take `ask` in, or hand it back with the reason.
+    ///
+    /// - `request`: what is asked, where asking the same again and again is a fault.
     ///
     /// # Errors
     /// The ask is too much.
-    pub fn on_ask(&mut self, now: Duration, peer: P, ask: A) -> Result<(), (A, Duration)> {
-        let config = &self.config;
-        let client = self.peers.entry(peer).or_insert_with(|| Client {
-            waiting: VecDeque::new(),
-            work: 0,
-            requests: Bucket::full(now, config.requests_per_second, config.request_burst.get()),
-            bytes: Bucket::full(now, config.bytes_per_second, 0),
-        });
-        if client.waiting.len() >= config.waiting_per_peer || self.waiting >= config.waiting {
-            return Err((ask, config.busy_for));
+    pub fn on_ask(
+        &mut self,
+        now: Duration,
+        peer: P,
+        request: Option<Request>,
+        ask: A,
+    ) -> Result<(), (A, Refusal)> {
+        let trusted = self.trusted.contains(&peer);
+        let crowded = self.waiting >= self.config.waiting;
+        let (client, config) = self.client(now, peer);
+        if client.ignored_until > now {
+            return Err((ask, Refusal::Ignored));
         }
-        if let Some(wait) = client.bytes.wait(now) {
-            return Err((ask, wait));
+        let busy = |ask, time| Err((ask, Refusal::Busy(time)));
+        if let Some(wait) = request.and_then(|request| client.repeats(now, request, config)) {
+            return busy(ask, wait);
         }
-        if let Some(wait) = client.requests.wait(now) {
-            return Err((ask, wait));
+        if client.waiting.len() >= config.waiting_per_peer || crowded {
+            return busy(ask, config.busy_for);
         }
-        client.requests.take(1.0);
+        if client.slow >= config.slow_per_peer {
+            return busy(ask, config.work_for);
+        }
+        if !trusted {
+            let wait = client.bytes.wait(now).max(client.requests.wait(now));
+            if let Some(wait) = wait {
+                return busy(ask, wait);
+            }
+            client.requests.take(1.0);
+        }
+        if let Some(request) = request {
+            client.recent.push_back((request, now));
+            if client.recent.len() > config.repeats {
+                client.recent.pop_front();
+            }
+        }
         client.waiting.push_back(ask);
         self.waiting += 1;
         Ok(())
     }
 
-    /// The next ask to work on, taken in turn from the peers that have one.
-    pub fn poll_work(&mut self) -> Option<(P, A)> {
-        if self.work >= self.config.work {
+    /// `peer` has asked something that makes no sense; returns whether it gets an answer (P42).
+    pub fn on_nonsense(&mut self, now: Duration, peer: P) -> bool {
+        let (client, config) = self.client(now, peer);
+        if client.ignored_until > now {
+            return false;
+        }
+        client.invalid += 1;
+        if client.invalid <= config.invalid_at_most {
+            return true;
+        }
+        let longer = 2u32.saturating_pow(client.ignored);
+        client.ignored_until = now.saturating_add(config.ignore_for.saturating_mul(longer));
+        client.ignored = client.ignored.saturating_add(1);
+        client.invalid = 0;
+        false
+    }
+
+    /// The next ask to work on, taken in turn from the peers that have one. Tell [`Self::on_sending`] when it has been
+    /// read, and [`Self::on_done`] in any case.
+    pub fn poll_work(&mut self) -> Option<(P, JobId, A)> {
+        let places = if self.own_sync {
+            self.config.work.div_ceil(2)
+        } else {
+            self.config.work
+        };
+        if self.work >= places {
             return None;
         }
         let most = self.config.work_per_peer;
@@ -89,136 +199,149 @@ impl<P: Copy + Ord, A> Quota<P, A> {
         self.work += 1;
         self.waiting -= 1;
         self.last = Some(peer);
-        Some((peer, ask))
+        self.next += 1;
+        let job = JobId(self.next);
+        let stage = Stage::Reading;
+        self.jobs.insert(job, Job { peer, stage });
+        Some((peer, job, ask))
     }
 
-    /// Work for `peer` is done: `bytes` were sent, 0 if it failed.
-    pub fn on_done(&mut self, now: Duration, peer: P, bytes: u64) {
-        self.work = self.work.saturating_sub(1);
+    /// The answer of `job` is on its way.
+    pub fn on_sending(&mut self, now: Duration, job: JobId) {
+        if let Some(job) = self.jobs.get_mut(&job).filter(|job| job.stage == Stage::Reading) {
+            job.stage = Stage::Sending { since: now };
+        }
+    }
+
+    /// `job` is done: `bytes` were sent, 0 if it failed.
+    pub fn on_done(&mut self, now: Duration, job: JobId, bytes: u64) {
+        let Some(Job { peer, stage }) = self.jobs.remove(&job) else {
+            return;
+        };
+        let slow = stage == Stage::Slow;
+        if slow {
+            self.slow -= 1;
+        } else {
+            self.work -= 1;
+        }
         if let Some(client) = self.peers.get_mut(&peer) {
-            client.work = client.work.saturating_sub(1);
+            if slow {
+                client.slow -= 1;
+            } else {
+                client.work -= 1;
+            }
             client.bytes.refill(now);
             client.bytes.take(bytes as f64);
         }
     }
 
-    /// The peer is no longer connected (P43). Who comes back at once finds its buckets as it left them.
+    /// When [`Self::on_timeout`] next has work.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let sending = self.jobs.values().filter_map(|job| match job.stage {
+            Stage::Sending { since } => Some(since.saturating_add(self.config.work_for)),
+            _ => None,
+        });
+        sending.min()
+    }
+
+    /// Give slow readers a place of their own. Returns who is to be disconnected as there are too many of them (P40).
+    pub fn on_timeout(&mut self, now: Duration) -> BTreeSet<P> {
+        let late = |job: &Job<P>| match job.stage {
+            Stage::Sending { since } => since.saturating_add(self.config.work_for) <= now,
+            _ => false,
+        };
+        let late: Vec<_> = (self.jobs.iter())
+            .filter(|(_, job)| late(job))
+            .map(|(id, job)| (*id, job.peer))
+            .collect();
+        let mut cut = BTreeSet::new();
+        for (id, peer) in late {
+            if let (Some(job), Some(client)) = (self.jobs.get_mut(&id), self.peers.get_mut(&peer)) {
+                job.stage = Stage::Slow;
+                client.work -= 1;
+                client.slow += 1;
+                self.work -= 1;
+                self.slow += 1;
+            }
+        }
+        let mut left = self.slow;
+        while left > self.config.slow {
+            let slowest = (self.peers.iter())
+                .filter(|(peer, _)| !cut.contains(*peer))
+                .max_by_key(|(_, client)| client.slow);
+            let Some((peer, client)) = slowest.filter(|(_, client)| client.slow > 0) else {
+                break;
+            };
+            left -= client.slow;
+            cut.insert(*peer);
+        }
+        cut
+    }
+
+    /// The peer is no longer connected (P43): its waiting asks are dropped, its jobs end by [`Self::on_done`]. Who comes
+    /// back at once finds its buckets as it left them.
     pub fn on_gone(&mut self, now: Duration, peer: P) {
         if let Some(client) = self.peers.get_mut(&peer) {
             self.waiting -= client.waiting.len();
             client.waiting.clear();
+            client.recent.clear();
+            client.connected = false;
         }
-        self.peers
-            .retain(|_, client| client.work > 0 || !client.waiting.is_empty() || client.is_short(now));
+        self.peers.retain(|_, client| client.is_to_be_kept(now));
+        let gone = |client: &Client<A>| !client.connected && client.work + client.slow == 0;
+        let mut excess: Vec<_> = (self.peers.iter())
+            .filter(|(_, client)| gone(client))
+            .map(|(peer, client)| (client.ignored_until, *peer))
+            .collect();
+        if excess.len() > self.config.remembered {
+            excess.sort_unstable();
+            excess.truncate(excess.len() - self.config.remembered);
+            excess.into_iter().for_each(|(_, peer)| {
+                self.peers.remove(&peer);
+            });
+        }
     }
 
-    /// Asks in work.
+    /// Asks in work, slow ones included.
     pub fn in_work(&self) -> usize {
-        self.work
+        self.jobs.len()
+    }
+
+    fn client(&mut self, now: Duration, peer: P) -> (&mut Client<A>, &QuotaConfig) {
+        let config = &self.config;
+        let client = self.peers.entry(peer).or_insert_with(|| Client {
+            connected: true,
+            waiting: VecDeque::new(),
+            work: 0,
+            slow: 0,
+            requests: Bucket::full(now, config.requests_per_second, config.request_burst.get()),
+            bytes: Bucket::full(now, config.bytes_per_second, config.byte_burst),
+            recent: VecDeque::new(),
+            invalid: 0,
+            ignored_until: Duration::ZERO,
+            ignored: 0,
+        });
+        client.connected = true;
+        (client, config)
     }
 }
 
 impl<A> Client<A> {
-    /// Whether forgetting the client would give it something.
-    fn is_short(&mut self, now: Duration) -> bool {
-        self.requests.refill(now);
-        self.bytes.refill(now);
-        self.requests.level < self.requests.burst || self.bytes.level < 0.0
-    }
-}
-
-/// A token bucket that may go into debt: what was sent is known only afterwards.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    /// Tokens per second; infinite for no limit.
-    rate: f64,
-    burst: f64,
-    level: f64,
-    at: Duration,
-}
-
-impl Bucket {
-    fn full(now: Duration, rate: Option<NonZeroU32>, burst: u32) -> Self {
-        let burst = f64::from(burst);
-        Self {
-            rate: rate.map_or(f64::INFINITY, |rate| f64::from(rate.get())),
-            burst,
-            level: burst,
-            at: now,
+    /// How long until `request` may be asked again, if it was asked twice lately (P42).
+    fn repeats(&mut self, now: Duration, request: Request, config: &QuotaConfig) -> Option<Duration> {
+        let ends = |at: &Duration| at.saturating_add(config.repeat_for);
+        while self.recent.front().is_some_and(|(_, at)| ends(at) <= now) {
+            self.recent.pop_front();
         }
+        let mut same = self.recent.iter().filter(|(known, _)| *known == request);
+        let (_, first) = same.next()?;
+        same.next().map(|_| ends(first).saturating_sub(now))
     }
 
-    fn refill(&mut self, now: Duration) {
-        if self.rate.is_finite() {
-            let added = self.rate * now.saturating_sub(self.at).as_secs_f64();
-            self.level = (self.level + added).min(self.burst);
-        }
-        self.at = now;
-    }
-
-    fn take(&mut self, tokens: f64) {
-        if self.rate.is_finite() {
-            self.level -= tokens;
-        }
-    }
-
-    /// How long until the bucket is out of debt; `None` if it is.
-    fn wait(&mut self, now: Duration) -> Option<Duration> {
-        self.refill(now);
-        // A bucket without burst (bytes) serves as long as nothing is owed, one with burst as long as a token is there.
-        let missing = self.burst.min(1.0) - self.level;
-        (missing > 0.0 && self.rate.is_finite()).then(|| Duration::from_secs_f64(missing / self.rate))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn quota(config: QuotaConfig) -> Quota<u8, u32> {
-        Quota::new(config)
-    }
-
-    #[test]
-    fn p40_work_is_bounded_per_peer_and_overall_and_shared_in_turn() {
-        let mut quota = quota(QuotaConfig {
-            work: 6,
-            ..QuotaConfig::default()
-        });
-        for ask in 0..32 {
-            let result = quota.on_ask(Duration::ZERO, 1, ask);
-            assert_eq!(result.is_err(), ask >= 28, "28 wait");
-        }
-        (0..3).for_each(|ask| quota.on_ask(Duration::ZERO, 2, ask).unwrap());
-        let order: Vec<_> = std::iter::from_fn(|| quota.poll_work()).collect();
-        assert_eq!(order, [(1, 0), (2, 0), (1, 1), (2, 1), (1, 2), (2, 2)]);
-        assert_eq!(quota.poll_work(), None, "overall");
-        (0..3).for_each(|_| quota.on_done(Duration::ZERO, 2, 1));
-        assert_eq!(quota.poll_work(), Some((1, 3)));
-        assert_eq!(quota.poll_work(), None, "per peer");
-        quota.on_gone(Duration::ZERO, 1);
-        assert_eq!((quota.waiting, quota.in_work()), (0, 4), "P43");
-        (0..4).for_each(|_| quota.on_done(Duration::ZERO, 1, 1));
-        assert_eq!(quota.poll_work(), None);
-        quota.on_gone(Duration::ZERO, 1);
-        assert!(quota.peers.is_empty());
-    }
-
-    #[test]
-    fn p40_buckets_say_when_to_come_back() {
-        let mut quota = quota(QuotaConfig {
-            requests_per_second: NonZeroU32::new(2),
-            request_burst: NonZeroU32::new(3).unwrap(),
-            bytes_per_second: NonZeroU32::new(1000),
-            ..QuotaConfig::default()
-        });
-        let second = Duration::from_secs(1);
-        (0..3).for_each(|ask| quota.on_ask(Duration::ZERO, 1, ask).unwrap());
-        assert_eq!(quota.on_ask(Duration::ZERO, 1, 3), Err((3, second / 2)));
-        quota.on_ask(second / 2, 1, 3).unwrap();
-        quota.poll_work().unwrap();
-        quota.on_done(second, 1, 5000);
-        assert_eq!(quota.on_ask(second, 1, 4), Err((4, 5 * second)));
-        quota.on_ask(6 * second, 1, 4).unwrap();
+    /// Whether forgetting the client would give it something, or lose count of something.
+    fn is_to_be_kept(&mut self, now: Duration) -> bool {
+        let busy = self.connected || self.work + self.slow > 0 || !self.waiting.is_empty();
+        let marked = self.invalid > 0 || self.ignored_until > now;
+        busy || marked || self.requests.is_short(now) || self.bytes.is_short(now)
     }
 }

@@ -4,12 +4,20 @@ use super::config::RateConfig;
 
 /// Verified bytes per second, as a moving average.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Rate(Option<f64>);
+pub(super) struct Rate {
+    estimate: Option<f64>,
+    measured: bool,
+}
 
 impl Rate {
     /// Bytes per second; `None` before the first verified answer.
     pub(super) fn bytes_per_second(&self) -> Option<f64> {
-        self.0
+        self.estimate.filter(|_| self.measured)
+    }
+
+    /// What it is taken to be: also of a peer that let deadlines pass before it was ever measured.
+    pub(super) fn estimate(&self) -> Option<f64> {
+        self.estimate
     }
 
     /// An answer verified.
@@ -28,16 +36,17 @@ impl Rate {
     ) {
         // A round trip on loopback takes more than 50 us, whatever a coarse clock says.
         let sample = bytes as f64 * shared.max(1.0) * quality.clamp(0.01, 1.0) / seconds.max(5e-5);
-        self.0 = Some(match self.0 {
+        self.estimate = Some(match self.bytes_per_second() {
             Some(rate) => rate + config.alpha * (sample - rate),
             None => sample,
         });
+        self.measured = true;
     }
 
-    /// A deadline passed (P14).
-    pub(super) fn on_timeout(&mut self) {
+    /// A deadline passed (P14). `new`: what a new peer is taken to have.
+    pub(super) fn on_timeout(&mut self, new: f64) {
         // Never so slow that one lucky answer could not bring it back: 1 KiB/s.
-        self.0 = self.0.map(|rate| (rate / 2.0).max(1024.0));
+        self.estimate = Some((self.estimate.unwrap_or(new) / 2.0).max(1024.0));
     }
 }
 
@@ -107,6 +116,20 @@ mod tests {
             }
             assert!((rate.bytes_per_second().unwrap() - wanted).abs() < 1e-6, "{case}");
         }
+    }
+
+    #[test]
+    fn p14_who_lets_deadlines_pass_is_taken_to_be_slow_whether_measured_or_not() {
+        let mut rate = Rate::default();
+        rate.on_timeout(8000.0);
+        assert_eq!((rate.estimate(), rate.bytes_per_second()), (Some(4000.0), None));
+        rate.on_timeout(1e9);
+        assert_eq!(rate.estimate(), Some(2000.0));
+        // The first answer that verifies says more than all of that.
+        rate.on_verified(50_000, 1.0, 1.0, 1.0, &RateConfig::default());
+        assert_eq!(rate.bytes_per_second(), Some(50_000.0));
+        (0..20).for_each(|_| rate.on_timeout(0.0));
+        assert_eq!(rate.estimate(), Some(1024.0));
     }
 
     #[test]

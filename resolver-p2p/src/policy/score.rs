@@ -4,6 +4,7 @@
 //! have only make it the last to be asked. Local trouble is never an event here (P17).
 
 use super::config::TrustConfig;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// What a peer did wrong.
@@ -22,7 +23,30 @@ pub enum Offence {
     Operator,
 }
 
+/// An offence and when it was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misdeed {
+    /// What.
+    pub offence: Offence,
+    /// When.
+    pub at: Duration,
+}
+
 impl Offence {
+    /// Every offence.
+    pub const ALL: [Self; 5] = [
+        Self::Lie,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::Disconnect,
+        Self::Operator,
+    ];
+
+    /// The offence with this label.
+    pub fn labelled(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|offence| offence.label() == label)
+    }
+
     /// One word, for labels.
     pub fn label(self) -> &'static str {
         match self {
@@ -41,7 +65,7 @@ impl Offence {
             Self::Unavailable => "says it holds what it does not",
             Self::Timeout => "does not answer in time",
             Self::Disconnect => "disconnects with requests open",
-            Self::Operator => "banned by the operator",
+            Self::Operator => "was banned by the operator",
         }
     }
 
@@ -54,7 +78,7 @@ impl Offence {
         }
     }
 
-    fn provable(self) -> bool {
+    pub(super) fn is_provable(self) -> bool {
         matches!(self, Self::Lie | Self::Operator)
     }
 }
@@ -68,6 +92,8 @@ pub(super) struct Score {
     ban: Option<Ban>,
     bans: u32,
     offences: u64,
+    /// The newest offences, oldest first.
+    log: VecDeque<Misdeed>,
 }
 
 /// A ban under way.
@@ -77,6 +103,23 @@ pub struct Ban {
     pub reason: Offence,
     /// When it ends.
     pub until: Duration,
+}
+
+/// What is kept of a peer's trust beyond its connection and this node's process (P22).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// -100 to 10.
+    pub trust: f64,
+    /// When it was that.
+    pub at: Duration,
+    /// Offences of any kind.
+    pub offences: u64,
+    /// The newest of them, oldest first.
+    pub log: Vec<Misdeed>,
+    /// Bans so far: the next is four times as long for each.
+    pub bans: u32,
+    /// The ban under way.
+    pub ban: Option<Ban>,
 }
 
 impl Score {
@@ -89,6 +132,7 @@ impl Score {
             ban: None,
             bans: 0,
             offences: 0,
+            log: VecDeque::new(),
         }
     }
 
@@ -114,6 +158,48 @@ impl Score {
     /// Offences so far.
     pub(super) fn offences(&self) -> u64 {
         self.offences
+    }
+
+    /// The newest offences, oldest first.
+    pub(super) fn log(&self) -> impl Iterator<Item = Misdeed> {
+        self.log.iter().copied()
+    }
+
+    /// What is kept of it when the node stops (P22).
+    pub(super) fn standing(&self, now: Duration, config: &TrustConfig) -> Standing {
+        Standing {
+            trust: self.points(now, config),
+            at: now,
+            offences: self.offences,
+            log: self.log().collect(),
+            bans: self.bans,
+            ban: self.ban,
+        }
+    }
+
+    /// Put back what was kept. A clock that was set meanwhile makes no ban longer than one can be (P22).
+    pub(super) fn restore(&mut self, now: Duration, kept: &Standing, config: &TrustConfig) {
+        let trust = if kept.trust.is_finite() { kept.trust } else { 0.0 };
+        self.points = trust.clamp(-100.0, 10.0);
+        self.at = kept.at.min(now);
+        self.offences = kept.offences;
+        let newest = kept.log.len().saturating_sub(config.offences_kept);
+        self.log = kept.log[newest..].iter().copied().collect();
+        self.bans = kept.bans;
+        let stands = |ban: &Ban| !self.trusted || ban.reason == Offence::Operator;
+        self.ban = kept.ban.filter(stands).map(|ban| Ban {
+            until: ban.until.min(now.saturating_add(config.ban_at_most)),
+            ..ban
+        });
+    }
+
+    /// The ban ends before its time: on parole the peer has told the truth (P21). Returns whether there was one.
+    pub(super) fn release(&mut self, now: Duration, config: &TrustConfig) -> bool {
+        let banned = self.ban.take().is_some();
+        if banned {
+            (self.points, self.at) = (config.limited_at, now);
+        }
+        banned
     }
 
     /// A configured peer is never banned and pays little.
@@ -142,7 +228,11 @@ impl Score {
         offence: Offence,
         config: &TrustConfig,
     ) -> Option<Ban> {
-        self.offences += 1;
+        self.offences = self.offences.saturating_add(1);
+        self.log.push_back(Misdeed { offence, at: now });
+        if self.log.len() > config.offences_kept {
+            self.log.pop_front();
+        }
         if self.ban.is_some() {
             return None;
         }
@@ -154,7 +244,7 @@ impl Score {
             self.points = (self.points - points).max(config.unprovable_floor.max(config.ban_at + 1.0));
             return None;
         }
-        if !offence.provable() {
+        if !offence.is_provable() {
             let floor = config.unprovable_floor.min(self.points);
             self.points = (self.points - offence.points()).max(floor);
         } else {
@@ -166,12 +256,7 @@ impl Score {
 
     /// End the ban if it is over; returns whether it ended now.
     pub(super) fn on_timeout(&mut self, now: Duration, config: &TrustConfig) -> bool {
-        let over = self.ban.is_some_and(|ban| ban.until <= now);
-        if over {
-            self.ban = None;
-            (self.points, self.at) = (config.limited_at, now);
-        }
-        over
+        self.ban.is_some_and(|ban| ban.until <= now) && self.release(now, config)
     }
 
     /// Forget everything; returns whether a ban ended by it.
@@ -186,7 +271,7 @@ impl Score {
 
     fn ban_for(&mut self, now: Duration, reason: Offence, config: &TrustConfig) -> Ban {
         let longer = 4u32.saturating_pow(self.bans);
-        self.bans += 1;
+        self.bans = self.bans.saturating_add(1);
         let time = config.ban_for.saturating_mul(longer).min(config.ban_at_most);
         let ban = Ban {
             reason,

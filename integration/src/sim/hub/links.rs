@@ -3,6 +3,7 @@
 use super::{Hub, Link, Purpose, State};
 use crate::sim::net::{NodeId, Transit};
 use crate::sim::peer::{self, Reply};
+use crate::sim::resolver::Delivery;
 use crate::sim::time::locked;
 use bytes::Bytes;
 use cordee_protocol::Location;
@@ -33,8 +34,13 @@ impl Hub {
 
     fn dial(self: &Arc<Self>, peer: NodeId) {
         let reached = self.world.is_online(peer) && locked(&self.world.net).reaches(self.id, peer);
-        let banned = self.is_banned(peer);
-        if !reached || banned {
+        if !reached {
+            let now = self.world.time.now();
+            let mut state = locked(&self.state);
+            state.policy.on_unreachable(now, peer);
+            self.pump(&mut state);
+        }
+        if !reached || !Self::admits(&locked(&self.state), peer) {
             return self.dial_after(peer, REDIAL);
         }
         let hub = Arc::clone(self);
@@ -46,7 +52,7 @@ impl Hub {
 
     fn on_established(self: &Arc<Self>, peer: NodeId) {
         let mut state = locked(&self.state);
-        if state.policy.ban(&peer).is_some() || !self.world.is_online(peer) {
+        if !Self::admits(&state, peer) || !self.world.is_online(peer) {
             drop(state);
             return self.dial_after(peer, REDIAL);
         }
@@ -160,8 +166,15 @@ impl Hub {
             Purpose::Range(attempt) => {
                 if let Some(fetch) = state.policy.on_delivered(now, peer, attempt, bytes.len() as u64) {
                     state.judge.on_delivered(bytes.len());
-                    let sent = (state.waiting.get(&fetch))
-                        .is_some_and(|waiting| waiting.try_send((peer, bytes)).is_ok());
+                    let delivery =
+                        state
+                            .policy
+                            .judged(fetch)
+                            .map(|request| Delivery { peer, request, bytes });
+                    let waiting = state.waiting.get(&fetch);
+                    let sent = delivery
+                        .zip(waiting)
+                        .is_some_and(|(delivery, waiting)| waiting.try_send(delivery).is_ok());
                     if !sent {
                         state.policy.on_withdraw(now, fetch);
                     }

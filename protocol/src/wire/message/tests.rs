@@ -8,7 +8,7 @@ use crate::mmr::{Elements, Frontier, Location, Proof};
 use crate::sync::serve::{self, Budget};
 use crate::sync::verify::{Fault, verify};
 use crate::wire::limits::{
-    MAX_ANSWER, MAX_NAME, MAX_OPERATION, MAX_OPERATION_BYTES, MAX_OPERATIONS, MAX_OVERHEAD,
+    MAX_ANSWER, MAX_CHECKPOINT, MAX_NAME, MAX_OPERATION, MAX_OPERATION_BYTES, MAX_OPERATIONS, MAX_OVERHEAD,
 };
 use crate::wire::{Kind, PROTOCOL};
 use rand::{RngExt, SeedableRng};
@@ -35,7 +35,9 @@ fn status() -> Status {
         kind: "any-unordered-variable".into(),
         oldest: at(3),
         size: at(300),
+        provable_from: at(4),
         root: Some(Digest::of(&[b"root"])),
+        checkpoint: Some(Bytes::from_static(b"signed")),
     }
 }
 
@@ -85,24 +87,19 @@ fn asks_are_written_as_documented_and_read_back() {
         ),
         (Ask::Range(boundary(11, 4)), "010b04".into()),
         (Ask::Range(boundary(1, 0)), "010100".into()),
-        (Ask::Status(status()), format!("{name}03ac0201{root}")),
+        (
+            Ask::Status(status()),
+            format!("{name}03ac020401{root}01067369676e6564"),
+        ),
         (
             Ask::Status(Status {
                 root: None,
+                checkpoint: None,
                 ..status()
             }),
-            format!("{name}03ac0200"),
+            format!("{name}03ac02040000"),
         ),
-        (
-            Ask::Status(Status {
-                network: String::new(),
-                kind: String::new(),
-                oldest: at(0),
-                size: at(0),
-                root: None,
-            }),
-            "020000000000".into(),
-        ),
+        (Ask::Status(Status::default()), "0200000000000000".into()),
     ] {
         assert_eq!(hex::encode(ask.to_vec()), bytes, "{ask:?}");
         assert_eq!(Ask::from_slice(&ask.to_vec()), Ok(ask));
@@ -207,10 +204,12 @@ fn the_largest_ask_fits_and_nothing_longer_is_read() {
         kind: "k".repeat(MAX_NAME),
         oldest: Location::MAX,
         size: Location::MAX,
+        provable_from: Location::MAX,
         root: Some(Digest([0xff; 32])),
+        checkpoint: Some(vec![0xff; MAX_CHECKPOINT].into()),
     };
     let bytes = Ask::Status(largest.clone()).to_vec();
-    assert_eq!(bytes.len(), 182);
+    assert_eq!(bytes.len(), 2242);
     assert_eq!(Ask::from_slice(&bytes), Ok(Ask::Status(largest)));
     let range = Ask::Range(operations(MAX, MAX - MAX_OPERATIONS, MAX_OPERATIONS)).to_vec();
     assert!(range.len() <= bytes.len() && bytes.len() <= MAX_ASK);
@@ -229,7 +228,7 @@ fn names_are_short_and_utf_8() {
         let mut bytes = vec![2];
         codec::put_bytes(&mut bytes, network);
         codec::put_bytes(&mut bytes, kind);
-        bytes.extend([0, 0, 0]);
+        bytes.extend([0; 5]);
         bytes
     };
     let too_long = Error::Length { got: 65, max: 64 };
@@ -260,10 +259,27 @@ fn names_are_short_and_utf_8() {
         ),
         (
             "a root neither there nor not",
-            vec![2, 0, 0, 0, 0, 2],
+            vec![2, 0, 0, 0, 0, 0, 2],
             Some(Error::Invalid("a flag is neither 0 nor 1")),
         ),
-        ("a root cut short", vec![2, 0, 0, 0, 0, 1, 7], Some(Error::Short)),
+        (
+            "a root cut short",
+            vec![2, 0, 0, 0, 0, 0, 1, 7],
+            Some(Error::Short),
+        ),
+        (
+            "a checkpoint above its limit",
+            vec![2, 0, 0, 0, 0, 0, 0, 1, 0x81, 0x10],
+            Some(Error::Length {
+                got: MAX_CHECKPOINT as u64 + 1,
+                max: MAX_CHECKPOINT as u64,
+            }),
+        ),
+        (
+            "a checkpoint cut short",
+            vec![2, 0, 0, 0, 0, 0, 0, 1, 2, 7],
+            Some(Error::Short),
+        ),
     ] {
         assert_eq!(Ask::from_slice(&bytes).err(), error, "{case}");
         // The same status as an answer.
