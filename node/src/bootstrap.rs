@@ -4,7 +4,9 @@
 //! that cannot end is called: no peer, no progress, or a target that nobody can prove.
 
 use crate::config::Config;
+use crate::facts::{self, Doing, Facts};
 use crate::folder::{self, Database, Folder};
+use crate::http::Server;
 use crate::network::{self, Hooks, Network, Suspect, View};
 use crate::runtime::TokioRuntime;
 use crate::source::Nothing;
@@ -18,6 +20,7 @@ use cordee_protocol::{Database as _, Location, Target};
 use cordee_resolver_p2p::{PeerReport, Shutdown, TotalsReport};
 use libp2p::Multiaddr;
 use prometheus_client::registry::Registry;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -42,6 +45,14 @@ pub enum Error {
     /// The swarm.
     #[error(transparent)]
     Network(#[from] network::Error),
+    /// The HTTP listener.
+    #[error("cannot listen for HTTP on {address}; choose another with --http")]
+    Http {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// Nobody to ask.
     #[error(
         "no peer to ask for {after} s{why}; check the addresses, and that `cordee run` is up there, or wait longer \
@@ -139,6 +150,8 @@ pub struct Options {
     pub updates: Option<mpsc::Receiver<Target>>,
     /// Told every event and decision of the engine.
     pub recorder: Option<Box<dyn Recorder>>,
+    /// Where to answer HTTP while the sync runs: status, peers, metrics.
+    pub http: Option<SocketAddr>,
 }
 
 /// Bring the database of `folder` to `target`, and to those that follow it.
@@ -182,8 +195,13 @@ pub async fn bootstrap(
     let mut config = folder.config().clone();
     config.network.peers.extend(options.peers);
     let source = Arc::new(Nothing::new(&config.network.name, &config.network.kind));
-    // Counted for nobody: a process that ends by itself is not scraped.
-    let mut registry = Registry::default();
+    let newest = watch::Sender::new(target.clone());
+    let doing = Doing::Syncing {
+        watched: watched.subscribe(),
+        target: newest.subscribe(),
+    };
+    let mut registry = Registry::with_prefix("cordee");
+    facts::register(&mut registry, doing.clone());
     let hooks = Hooks::new(folder, source);
     let network = Network::start(folder.keypair()?, &config, &[], hooks, &mut registry).await?;
 
@@ -193,7 +211,14 @@ pub async fn bootstrap(
         recorder: options.recorder,
         ..Channels::default()
     };
-    let newest = watch::Sender::new(target.clone());
+    let http = match options.http {
+        Some(address) => {
+            let facts = Arc::new(Facts::new(&network, registry, doing, None));
+            let started = Server::start(address, facts, folder.token()?).await;
+            Some(started.map_err(|source| Error::Http { address, source })?)
+        }
+        None => None,
+    };
     let following = options
         .updates
         .map(|updates| follow(updates, &newest, &mut channels));
@@ -213,6 +238,9 @@ pub async fn bootstrap(
         () = followed(following) => unreachable!("it never ends"),
     };
     let (peers, totals) = (network.resolver().peers(), network.resolver().totals());
+    if let Some(http) = http {
+        http.stop().await;
+    }
     network.stop().await;
     let database = ended?;
     let progress = progress_rx.borrow().clone();

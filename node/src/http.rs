@@ -7,7 +7,7 @@
 mod guard;
 mod operate;
 
-use crate::node::Facts;
+use crate::facts::Facts;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};

@@ -11,7 +11,7 @@
 //!   recording               a sync as its events, in a file, to be replayed
 //!   script claims proofs    scripts of writes, and proofs, as JSON; proofs of single values that stand alone
 //!   bootstrap node          one sync from start to end; a node that serves
-//!   http                    what a node tells its operator
+//!   facts http              what a node tells its operator
 //!   lies testnet            liars, and a network on one machine that has some
 //!   bench dataset process   the benchmarks; seeded databases; other processes of this program
 //!   cli audience            one file a command; who is told how far it is
@@ -27,6 +27,7 @@ pub mod cli;
 pub mod config;
 pub mod dataset;
 pub mod dialing;
+pub mod facts;
 pub mod folder;
 pub mod http;
 #[cfg(feature = "lies")]

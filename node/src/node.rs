@@ -1,22 +1,16 @@
 //! A node that serves its database: `cordee run` without its command line.
 
-use crate::folder::{self, Database, Folder};
+use crate::facts::{self, Doing, Facts};
+use crate::folder::{self, Folder};
 use crate::http::Server;
-use crate::network::{self, Hooks, Network, View};
+use crate::network::{self, Hooks, Network};
 use crate::source::Served;
 use cordee_protocol::Target;
 use cordee_protocol::sync::serve::{Budget, Source};
-use cordee_resolver_p2p::{PeerReport, Resolver};
 use libp2p::{Multiaddr, PeerId};
-use prometheus_client::encoding::text;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
-use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
-use tokio::sync::watch;
+use std::sync::{Arc, RwLock};
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +55,8 @@ impl Node {
         let config = folder.config();
         let database = folder.existing()?;
         let mut registry = Registry::with_prefix("cordee");
-        register(&mut registry, &database);
         let database = Arc::new(RwLock::new(database));
+        facts::register(&mut registry, Doing::Serving(Arc::clone(&database)));
         let budget = Budget {
             operation_bytes: config.serve.answer_bytes.get(),
         };
@@ -72,15 +66,8 @@ impl Node {
         let listen = &config.network.listen;
         let hooks = hooks(folder, source, lie, &lies);
         let network = Network::start(folder.keypair()?, config, listen, hooks, &mut registry).await?;
-        let facts = Arc::new(Facts {
-            peer_id: network.peer_id(),
-            view: network.view(),
-            resolver: network.resolver().clone(),
-            database,
-            registry,
-            lies,
-            began: Instant::now(),
-        });
+        let doing = Doing::Serving(Arc::clone(&database));
+        let facts = Arc::new(Facts::new(&network, registry, doing, told(&lies)));
         let http = match config.http.listen {
             Some(address) => {
                 let started = Server::start(address, Arc::clone(&facts), folder.token()?).await;
@@ -120,139 +107,6 @@ impl Node {
     }
 }
 
-/// What a node knows of itself, from anywhere.
-pub struct Facts {
-    peer_id: PeerId,
-    view: watch::Receiver<View>,
-    resolver: Resolver,
-    database: Arc<RwLock<Database>>,
-    registry: Registry,
-    lies: Lies,
-    began: Instant,
-}
-
-/// What the node does, for people and scripts.
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {
-    /// `starting`, `syncing`, `following`, `fork` or `failed`.
-    pub state: &'static str,
-    /// One sentence.
-    pub why: String,
-    /// Operations held.
-    pub size: u64,
-    /// What the database is at.
-    pub target: TargetStatus,
-    /// Operations proven in a second.
-    pub ops_per_s: f64,
-    /// Seconds until the target is reached.
-    pub eta_s: Option<f64>,
-    /// Connected peers of the same network.
-    pub peers: usize,
-    /// Seconds since the newest checkpoint.
-    pub checkpoint_age_s: Option<f64>,
-    /// The node's name in the network.
-    pub peer_id: String,
-    /// Seconds since its start.
-    pub uptime_s: f64,
-    /// False answers so far, of a node that lies on purpose.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lies_told: Option<u64>,
-}
-
-/// A target, in parts.
-#[derive(Clone, Debug, Serialize)]
-pub struct TargetStatus {
-    /// Hex.
-    pub root: String,
-    /// The first operation.
-    pub start: u64,
-    /// One past the last.
-    pub end: u64,
-    /// The checkpoint's height, if a checkpoint told.
-    pub height: Option<u64>,
-}
-
-impl Facts {
-    /// What the node does.
-    pub fn status(&self) -> Status {
-        let target = self.target();
-        Status {
-            state: "following",
-            why: "serving a complete database; this version follows no publisher".into(),
-            size: target.end().get(),
-            target: TargetStatus {
-                root: target.root().to_string(),
-                start: target.start().get(),
-                end: target.end().get(),
-                height: None,
-            },
-            ops_per_s: 0.0,
-            eta_s: None,
-            peers: self.view.borrow().usable(),
-            checkpoint_age_s: None,
-            peer_id: self.peer_id.to_string(),
-            uptime_s: self.began.elapsed().as_secs_f64(),
-            lies_told: told(&self.lies),
-        }
-    }
-
-    /// Every peer that is known.
-    pub fn peers(&self) -> Vec<PeerReport> {
-        self.resolver.peers()
-    }
-
-    /// Ban `peer`, as the operator.
-    pub fn ban(&self, peer: PeerId) {
-        self.resolver.ban(peer);
-    }
-
-    /// Forgive `peer` everything; returns whether anything was known of it.
-    pub fn pardon(&self, peer: PeerId) -> bool {
-        self.resolver.pardon(peer)
-    }
-
-    /// All metrics, as OpenMetrics text.
-    ///
-    /// # Errors
-    /// If a metric cannot be written as text.
-    pub fn metrics(&self) -> Result<String, fmt::Error> {
-        let mut text = String::new();
-        text::encode(&mut text, &self.registry)?;
-        Ok(text)
-    }
-
-    fn target(&self) -> Target {
-        // A writer that panicked has left a database that is consistent up to its last commit.
-        self.database
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .target()
-    }
-}
-
-impl fmt::Debug for Facts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Facts")
-            .field("peer_id", &self.peer_id)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The gauges of a database that does not change while it is served.
-fn register(registry: &mut Registry, database: &Database) {
-    let set = |value: u64| {
-        let gauge: Gauge = Gauge::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        gauge
-    };
-    let size = database.log().size().get();
-    registry.register("sync_size", "Operations held", set(size));
-    registry.register("sync_target_size", "Operations of the target", set(size));
-    if let Ok(bytes) = database.log().journal().disk_bytes() {
-        registry.register("store_size_bytes", "Bytes of the log on the disk", set(bytes));
-    }
-}
-
 #[cfg(feature = "lies")]
 type Lies = Option<Arc<crate::lies::LieCounter>>;
 #[cfg(not(feature = "lies"))]
@@ -289,11 +143,12 @@ fn hooks(folder: &Folder, source: Arc<dyn Source>, _lie: Option<&str>, (): &Lies
 }
 
 #[cfg(feature = "lies")]
-fn told(lies: &Lies) -> Option<u64> {
-    lies.as_ref().map(|lies| lies.told())
+fn told(lies: &Lies) -> Option<crate::facts::LiesTold> {
+    let lies = lies.clone()?;
+    Some(Box::new(move || lies.told()))
 }
 
 #[cfg(not(feature = "lies"))]
-fn told((): &Lies) -> Option<u64> {
+fn told((): &Lies) -> Option<crate::facts::LiesTold> {
     None
 }

@@ -9,6 +9,7 @@ pub(super) fn bar(total: Option<u64>, unit: Unit) -> ProgressBar {
     // indicatif draws nothing where stderr is no terminal.
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(8));
     let template = match (total.is_some(), unit) {
+        (true, Unit::Proven) => "{bar:30} {human_pos}/{human_len} ops  {msg}",
         (true, Unit::Operations) => "{bar:30} {human_pos}/{human_len} ops  {rate}  ETA {eta}  {msg}",
         (true, Unit::Bytes) => "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  ETA {eta}  {msg}",
         (false, _) => "{spinner} {bytes}  {bytes_per_sec}  {msg}",
@@ -29,5 +30,7 @@ pub(super) fn bar(total: Option<u64>, unit: Unit) -> ProgressBar {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unit {
     Operations,
+    /// Operations of a sync, whose message says how fast.
+    Proven,
     Bytes,
 }

@@ -5,6 +5,7 @@ mod updates;
 use super::progress::{self, Unit};
 use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
 use crate::bootstrap::{Error, Options, Outcome, Watched, bootstrap};
+use crate::config::parse_http;
 use crate::folder::Folder;
 use crate::recording::FileRecorder;
 use clap::Args;
@@ -12,9 +13,10 @@ use cordee_protocol::Target;
 use cordee_protocol::sync::progress::Progress;
 use cordee_protocol::sync::record::Recorder;
 use cordee_resolver_p2p::PeerReport;
-use indicatif::ProgressBar;
+use indicatif::{HumanCount, HumanDuration, ProgressBar};
 use libp2p::Multiaddr;
 use serde::Serialize;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -54,6 +56,10 @@ pub(super) struct Sync {
     /// Write the events and decisions of this sync to a new file: `cordee db replay` shows them again
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+
+    /// Answer status, peers and metrics over HTTP here while the sync runs, like 127.0.0.1:7371
+    #[arg(long, value_name = "ADDR", value_parser = http)]
+    http: Option<SocketAddr>,
 
     /// Print one JSON object
     #[arg(long)]
@@ -121,8 +127,9 @@ impl Sync {
             peers: self.peers.clone(),
             updates,
             recorder,
+            http: self.http,
         };
-        let bar = progress::bar(Some(0), Unit::Operations);
+        let bar = progress::bar(Some(0), Unit::Proven);
         let outcome = tokio::select! {
             ended = bootstrap(folder, self.target.clone(), options, &watched) => Some(ended),
             failure = updates::failed(unread) => return Err(failure),
@@ -210,6 +217,13 @@ impl From<Error> for Failure {
     }
 }
 
+fn http(text: &str) -> Result<SocketAddr, String> {
+    match parse_http(text) {
+        Ok(address) => address.ok_or_else(|| "it is off without --http".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn recorder(path: &Path) -> Result<Box<dyn Recorder>, Failure> {
     match FileRecorder::create(path) {
         Ok(recorder) => Ok(Box::new(recorder)),
@@ -222,21 +236,48 @@ fn recorder(path: &Path) -> Result<Box<dyn Recorder>, Failure> {
 
 /// Move the bar with the sync; never ends.
 async fn show(mut watched: watch::Receiver<Watched>, bar: &ProgressBar) {
-    let mut begun = false;
     while watched.changed().await.is_ok() {
-        let Watched {
-            progress, peers, why, ..
-        } = watched.borrow_and_update().clone();
-        let held = progress.size.since(progress.start);
+        let watched = watched.borrow_and_update().clone();
+        let progress = &watched.progress;
         bar.set_length(progress.end.since(progress.start));
-        if !begun && held > 0 {
-            // What an earlier run has left says nothing about the rate of this one.
-            bar.reset_eta();
-            begun = true;
-        }
-        bar.set_position(held);
-        let waiting = why.map(|why| format!("  {why}")).unwrap_or_default();
-        bar.set_message(format!("{peers} peers, {} refused{waiting}", progress.refused));
+        bar.set_position(progress.size.since(progress.start));
+        bar.set_message(message(&watched));
     }
     std::future::pending().await
+}
+
+/// What stands behind the bar.
+fn message(watched: &Watched) -> String {
+    let rate = HumanCount(watched.ops_per_s as u64);
+    let eta = match watched.eta_s() {
+        // A year is as good as never.
+        Some(seconds) if seconds < 3e7 => HumanDuration(Duration::from_secs_f64(seconds)).to_string(),
+        _ => "unknown".into(),
+    };
+    let waiting = watched.why.as_ref().map(|why| format!("  {why}"));
+    format!(
+        "{rate}/s  ETA {eta}  {}, {} refused{}",
+        output::counted(watched.peers as u64, "peer"),
+        watched.progress.refused,
+        waiting.unwrap_or_default()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_tells_rate_eta_peers_and_why() {
+        let mut watched = Watched {
+            peers: 2,
+            ops_per_s: 1500.0,
+            ..Watched::default()
+        };
+        watched.progress.end = cordee_protocol::Location::new(15_000).unwrap();
+        assert_eq!(message(&watched), "1,500/s  ETA 10 seconds  2 peers, 0 refused");
+        watched.why = Some("no peers".into());
+        (watched.ops_per_s, watched.peers) = (0.0, 1);
+        assert_eq!(message(&watched), "0/s  ETA unknown  1 peer, 0 refused  no peers");
+    }
 }

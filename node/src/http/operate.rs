@@ -6,7 +6,7 @@
 //! can send requests there but not without an `Origin`.
 
 use super::failure;
-use crate::node::Facts;
+use crate::facts::Facts;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};

@@ -7,3 +7,4 @@ mod peers;
 #[cfg(feature = "lies")]
 mod testnet;
 mod updates;
+mod watched;

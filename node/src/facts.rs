@@ -1,0 +1,289 @@
+//! What a node knows of itself, for its operator: status and metrics, both from what it is doing (W28).
+
+use crate::bootstrap::Watched;
+use crate::folder::Database;
+use crate::network::{Network, View};
+use cordee_protocol::Target;
+use cordee_resolver_p2p::{PeerReport, Resolver};
+use libp2p::PeerId;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+use serde::Serialize;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// What a node is doing.
+#[derive(Clone, Debug)]
+pub enum Doing {
+    /// It serves a complete database.
+    Serving(Arc<RwLock<Database>>),
+    /// It is on its way to a target.
+    Syncing {
+        /// How far it is.
+        watched: watch::Receiver<Watched>,
+        /// To where.
+        target: watch::Receiver<Target>,
+    },
+}
+
+impl Doing {
+    fn target(&self) -> Target {
+        match self {
+            // A writer that panicked has left a database that is consistent up to its last commit.
+            Self::Serving(database) => database.read().unwrap_or_else(PoisonError::into_inner).target(),
+            Self::Syncing { target, .. } => target.borrow().clone(),
+        }
+    }
+
+    /// How far it is; of a complete database, all of it.
+    fn watched(&self) -> Watched {
+        match self {
+            Self::Serving(_) => {
+                let target = self.target();
+                let mut watched = Watched::default();
+                watched.progress.start = target.start();
+                (watched.progress.size, watched.progress.end) = (target.end(), target.end());
+                watched.progress.reached = true;
+                watched
+            }
+            Self::Syncing { watched, .. } => watched.borrow().clone(),
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        match self {
+            Self::Serving(_) => "following",
+            Self::Syncing { .. } => "syncing",
+        }
+    }
+}
+
+/// Counts the false answers of a node that lies on purpose.
+pub type LiesTold = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// What a node knows of itself, from anywhere.
+pub struct Facts {
+    peer_id: PeerId,
+    view: watch::Receiver<View>,
+    resolver: Resolver,
+    doing: Doing,
+    registry: Registry,
+    lies_told: Option<LiesTold>,
+    began: Instant,
+}
+
+/// What the node does, for people and scripts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// `starting`, `syncing`, `following`, `fork` or `failed`.
+    pub state: &'static str,
+    /// One sentence.
+    pub why: String,
+    /// Operations held.
+    pub size: u64,
+    /// What the database is at.
+    pub target: TargetStatus,
+    /// Operations proven in a second.
+    pub ops_per_s: f64,
+    /// Seconds until the target is reached.
+    pub eta_s: Option<f64>,
+    /// Connected peers of the same network.
+    pub peers: usize,
+    /// Seconds since the newest checkpoint.
+    pub checkpoint_age_s: Option<f64>,
+    /// The node's name in the network.
+    pub peer_id: String,
+    /// Seconds since its start.
+    pub uptime_s: f64,
+    /// False answers so far, of a node that lies on purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lies_told: Option<u64>,
+}
+
+/// A target, in parts.
+#[derive(Clone, Debug, Serialize)]
+pub struct TargetStatus {
+    /// Hex.
+    pub root: String,
+    /// The first operation.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    /// The checkpoint's height, if a checkpoint told.
+    pub height: Option<u64>,
+}
+
+impl Facts {
+    /// The facts of a node that has just started.
+    pub fn new(network: &Network, registry: Registry, doing: Doing, lies_told: Option<LiesTold>) -> Self {
+        Self {
+            peer_id: network.peer_id(),
+            view: network.view(),
+            resolver: network.resolver().clone(),
+            doing,
+            registry,
+            lies_told,
+            began: Instant::now(),
+        }
+    }
+
+    /// What the node does.
+    pub fn status(&self) -> Status {
+        let (target, watched) = (self.doing.target(), self.doing.watched());
+        let peers = self.view.borrow().usable();
+        let why = match &self.doing {
+            Doing::Serving(_) => "serving a complete database; this version follows no publisher".into(),
+            Doing::Syncing { .. } => watched
+                .why
+                .clone()
+                .unwrap_or_else(|| format!("{}; peers that can be asked: {peers}", watched.progress.waiting)),
+        };
+        Status {
+            state: self.doing.state(),
+            why,
+            size: watched.progress.size.get(),
+            target: TargetStatus {
+                root: target.root().to_string(),
+                start: target.start().get(),
+                end: target.end().get(),
+                height: None,
+            },
+            ops_per_s: watched.ops_per_s,
+            eta_s: watched.eta_s().filter(|_| !watched.progress.reached),
+            peers,
+            checkpoint_age_s: None,
+            peer_id: self.peer_id.to_string(),
+            uptime_s: self.began.elapsed().as_secs_f64(),
+            lies_told: self.lies_told.as_ref().map(|told| told()),
+        }
+    }
+
+    /// Every peer that is known.
+    pub fn peers(&self) -> Vec<PeerReport> {
+        self.resolver.peers()
+    }
+
+    /// Ban `peer`, as the operator.
+    pub fn ban(&self, peer: PeerId) {
+        self.resolver.ban(peer);
+    }
+
+    /// Forgive `peer` everything; returns whether anything was known of it.
+    pub fn pardon(&self, peer: PeerId) -> bool {
+        self.resolver.pardon(peer)
+    }
+
+    /// All metrics, as OpenMetrics text.
+    ///
+    /// # Errors
+    /// If a metric cannot be written as text.
+    pub fn metrics(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// What a copy of its database aims at.
+    pub fn target(&self) -> Target {
+        self.doing.target()
+    }
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Facts")
+            .field("peer_id", &self.peer_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Have the metrics of what a node is doing in `registry`; they are read when they are asked for.
+pub fn register(registry: &mut Registry, doing: Doing) {
+    registry.register_collector(Box::new(Gauges(doing)));
+}
+
+/// The metrics of a sync and its store.
+#[derive(Debug)]
+struct Gauges(Doing);
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let progress = self.0.watched().progress;
+        let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: u64| {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let metric = encoder.encode_descriptor(name, help, unit, gauge.metric_type())?;
+            gauge.encode(metric)
+        };
+        gauge("sync_size", "Operations held", None, progress.size.get())?;
+        gauge(
+            "sync_target_size",
+            "Operations of the target",
+            None,
+            progress.end.get(),
+        )?;
+        let buffered = "Bytes of operations that are proven and wait for the ones before them";
+        gauge(
+            "sync_buffered",
+            buffered,
+            Some(&Unit::Bytes),
+            progress.buffered_bytes,
+        )?;
+        gauge(
+            "sync_inflight",
+            "Requests of the engine that are open",
+            None,
+            progress.in_flight as u64,
+        )?;
+        if let Doing::Serving(database) = &self.0 {
+            let database = database.read().unwrap_or_else(PoisonError::into_inner);
+            // A folder that cannot be looked at has no size to tell.
+            if let Ok(bytes) = database.log().journal().disk_bytes() {
+                gauge(
+                    "store_size",
+                    "Bytes of the log on the disk",
+                    Some(&Unit::Bytes),
+                    bytes,
+                )?;
+            }
+        }
+        let mut counter = |name: &str, help: &str, unit: Option<&Unit>, value: u64| {
+            let counter = ConstCounter::new(value);
+            let metric = encoder.encode_descriptor(name, help, unit, counter.metric_type())?;
+            counter.encode(metric)
+        };
+        counter(
+            "sync_verified_ops",
+            "Operations that have verified",
+            None,
+            progress.fetched_ops,
+        )?;
+        let bytes = "Bytes of operations that have verified";
+        counter("sync_verified", bytes, Some(&Unit::Bytes), progress.fetched_bytes)?;
+        counter(
+            "sync_refused_batches",
+            "Answers that did not verify",
+            None,
+            progress.refused,
+        )?;
+        counter(
+            "sync_retargets",
+            "Later targets that were gone on to",
+            None,
+            progress.retargets,
+        )?;
+        let state = ("state", self.0.state());
+        let info = ConstGauge::new(1i64);
+        let mut metric = encoder.encode_descriptor(
+            "sync_state",
+            "1 for what the node is doing",
+            None,
+            info.metric_type(),
+        )?;
+        info.encode(metric.encode_family(&[state])?)
+    }
+}
