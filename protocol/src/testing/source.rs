@@ -66,6 +66,8 @@ pub enum Act {
     Flip,
     /// The proof and root of another size, smaller by one (W1).
     OtherSize,
+    /// The true answer of the log as it was at this size (W1).
+    AtSize(Location),
     /// One more operation than asked for (W4.1).
     Long,
     /// No operation (W4.1).
@@ -95,8 +97,8 @@ pub struct Scripted {
     /// Whether somebody listens to the verdicts.
     pub takes_verdicts: bool,
     log: Arc<Mutex<Asked>>,
-    /// Cloned by every call under way.
-    held: Arc<()>,
+    /// The inner one is cloned by every silent call under way.
+    held: Arc<Arc<()>>,
 }
 
 /// Why a [`Scripted`] resolver failed.
@@ -134,7 +136,7 @@ impl Scripted {
 
     /// How many requests are neither answered nor withdrawn.
     pub fn open(&self) -> usize {
-        Arc::strong_count(&self.held) - 1
+        Arc::strong_count(&*self.held) - 1
     }
 
     /// The requests so far, in order, with what was done.
@@ -160,8 +162,11 @@ impl Scripted {
                 Request::operations(request.size(), request.start(), request.max_ops().min(most))?
             }
             Act::Long => Request::operations(request.size(), request.start(), request.max_ops() + 1)?,
-            Act::OtherSize => {
-                let size = Location::new(request.size().get().checked_sub(1)?)?;
+            Act::OtherSize | Act::AtSize(_) => {
+                let size = match act {
+                    Act::AtSize(size) => size,
+                    _ => Location::new(request.size().get().checked_sub(1)?)?,
+                };
                 match request.kind() {
                     Kind::Operations => Request::operations(size, request.start(), request.max_ops())?,
                     Kind::Boundary => Request::boundary(size, request.start())?,
@@ -201,7 +206,7 @@ impl Resolver for Scripted {
         });
         match act {
             Act::Silence => {
-                let _held = Arc::clone(&self.held);
+                let _held = Arc::clone(&*self.held);
                 std::future::pending().await
             }
             Act::Fail => Err(Failure(true)),

@@ -733,6 +733,7 @@ impl Elements for Untouchable {
 
 #[test]
 fn a_wrong_shape_is_found_before_anything_is_hashed_or_allocated() {
+    // W24.3, F1.11: the elements panic when they are looked at.
     let root = Digest::default();
     // leaves, start, elements, digests, pinned nodes, verdict
     for (leaves, start, count, digests, pinned, expected) in [

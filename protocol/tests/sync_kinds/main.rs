@@ -1,6 +1,9 @@
 //! The engine brings a copy of every kind up to a target, with pinned nodes and a start above 0, and what is not a log of
 //! the kind is refused.
 
+mod rows;
+mod updates;
+
 use cordee_protocol::db::{Batch, Db, Family, KINDS, Keys, Kind, Malformed, Operation};
 use cordee_protocol::log::{Journal, Mark, MemoryJournal};
 use cordee_protocol::mmr::Frontier;
@@ -98,6 +101,7 @@ fn assert_same(copy: MemoryDb, source: &MemoryDb, case: &str) {
 
 #[test]
 fn every_kind_syncs() {
+    // E11, E13: the same journal takes every kind, so a database's settings say nothing of it.
     for name in KINDS {
         let kind = kind(name);
         let mut source = database_of(kind, 3, 25, 12);
@@ -130,6 +134,7 @@ fn every_kind_syncs() {
 
 #[test]
 fn a_log_of_another_kind_is_malformed() {
+    // E12: what is no log of the kind makes no database of it.
     for name in KINDS {
         let source = database_of(kind(name), 3, 10, 12);
         let target = Target::new(source.root(), Location::ZERO..source.log().size()).unwrap();
