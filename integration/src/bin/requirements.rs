@@ -21,7 +21,12 @@ fn main() -> io::Result<ExitCode> {
     for document in documents {
         let rows = table(document, &tests);
         for row in &rows {
-            writeln!(out, "{:8} {}", row.requirement.number.to_string(), row.requirement.sentence)?;
+            writeln!(
+                out,
+                "{:8} {}",
+                row.requirement.number.to_string(),
+                row.requirement.sentence
+            )?;
             for test in &row.tests {
                 writeln!(out, "{:8}   {}::{}", "", test.file, test.name)?;
             }

@@ -74,7 +74,7 @@ impl<'a> Pieces<'a> {
     /// Whether what follows `#` is the attribute of a test: a path that ends in `test`.
     fn attribute(&mut self) -> bool {
         let (mut depth, mut last, mut arguments) = (0, "", false);
-        while let Some(piece) = self.next() {
+        for piece in self.by_ref() {
             match piece {
                 Piece::Mark('[' | '(') => {
                     arguments |= depth == 1;

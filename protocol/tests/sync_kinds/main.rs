@@ -134,7 +134,6 @@ fn every_kind_syncs() {
 
 #[test]
 fn a_log_of_another_kind_is_malformed() {
-    // E12: what is no log of the kind makes no database of it.
     for name in KINDS {
         let source = database_of(kind(name), 3, 10, 12);
         let target = Target::new(source.root(), Location::ZERO..source.log().size()).unwrap();

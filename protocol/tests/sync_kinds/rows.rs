@@ -301,7 +301,7 @@ fn a_database_is_made_of_a_journal_pinned_nodes_and_a_range() {
 
 #[test]
 fn a_root_that_is_not_the_targets_is_no_database() {
-    // E73, E91, W23.3: the resolver answers truly for another root than the one that the local log leads to. Every answer is
+    // E73: the resolver answers truly for another root than the one that the local log leads to. Every answer is
     // refused, and a database that is held whole is not taken for it.
     for name in KINDS {
         let source = database_of(kind(name), 5, 3, 20);

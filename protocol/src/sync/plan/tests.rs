@@ -127,7 +127,7 @@ fn the_first_requests_are_the_boundary_and_what_follows_it() {
 
 #[test]
 fn short_answers_are_used_and_exactly_the_rest_is_asked_again() {
-    // W4.2, E47, E48
+    // W4.2, E48
     let mut plan = plan(config(1, 8), 0, 8);
     let [(id, 0, 8, false)] = asked(&plan.start())[..] else {
         panic!("one request for all")

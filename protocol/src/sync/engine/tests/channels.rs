@@ -42,8 +42,10 @@ impl Case {
     }
 }
 
+type Names = Arc<Mutex<Vec<&'static str>>>;
+
 /// A recorder, and the names of the events it was told.
-fn events() -> (Option<Box<dyn Recorder>>, Arc<Mutex<Vec<&'static str>>>) {
+fn events() -> (Option<Box<dyn Recorder>>, Names) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let names = heard.clone();
     let recorder = move |line: Line| {

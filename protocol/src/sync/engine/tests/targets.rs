@@ -68,7 +68,7 @@ fn targets_move_and_nothing_proven_is_lost() {
 
 #[test]
 fn finish_and_reached_mean_what_they_say() {
-    // E62 to E69, E74, E96
+    // E62 to E65, E67 to E69, E74, E96
     let first = source(71, 10);
     let second = first.clone_with_more(5);
     let later = Target::new(second.root(), first.floor().unwrap()..second.log().size()).unwrap();
@@ -265,7 +265,7 @@ fn replays(lines: &[Line], case: &str) {
 
 #[test]
 fn a_forked_target_is_found_out_before_the_download_ends() {
-    // W23: two histories that part after the first target; the second is far longer.
+    // W23.1, for an earlier target: two histories that part after the first target; the second is far longer.
     let base = database(91, 20, 12);
     let first = Target::new(base.root(), base.floor().unwrap()..base.log().size()).unwrap();
     let parted = {

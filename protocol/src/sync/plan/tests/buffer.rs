@@ -14,7 +14,7 @@ fn empty_at(start: u64) -> Held {
 
 #[test]
 fn nothing_empty_is_stored_and_a_longer_batch_replaces_a_shorter() {
-    // E46, E47, T13.2.1: two answers without operations, then one and three operations from 9 on, behind the tip at 8.
+    // E46, E47, T13.2.1 (a plan knows no kind, so it is the same for all): two answers without operations, then one and three operations from 9 on, behind the tip at 8.
     let mut plan = plan(config(9, 4), 8, 16);
     let first = asked(&plan.start());
     assert_eq!(first.iter().map(|row| row.1).collect::<Vec<_>>(), [8, 9, 12]);

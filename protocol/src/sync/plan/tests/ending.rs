@@ -31,7 +31,7 @@ fn at_the_target_one_notice_and_then_whatever_ends_it() {
     );
 
     let (mut plan, commands) = reached(true);
-    assert_eq!(commands, [notice.clone()], "E65: it waits");
+    assert_eq!(commands, [notice], "E65: it waits");
     assert_eq!(plan.progress().waiting, Waiting::Finish);
     // Stray events change nothing, and nobody is told twice (E68).
     for event in [

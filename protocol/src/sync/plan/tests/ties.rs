@@ -128,7 +128,7 @@ fn a_prefix_that_ends_at_the_target_needs_no_answer() {
 
 #[test]
 fn a_log_that_forked_is_found_out_by_one_answer_with_both_targets() {
-    // W23: the peaks at the end of the earlier target, under the later root.
+    // W23.1, for an earlier target: the peaks at its end, under the later root.
     let mut plan = reached(config(2, 8), 4, 20);
     let first = asked(&follow(&mut plan, 4, 60));
     assert_eq!(
@@ -163,7 +163,7 @@ fn a_log_that_forked_is_found_out_by_one_answer_with_both_targets() {
 
 #[test]
 fn ties_survive_updates_and_are_made_at_the_end_at_last() {
-    // W22.4, W23: three targets in a row, none of whose ties is answered before the end.
+    // W22.4, W23.1: three targets in a row, none of whose ties is answered before the end.
     let mut plan = reached(config(4, 64), 4, 20);
     let mut open = asked(&follow(&mut plan, 4, 30));
     open.extend(asked(&follow(&mut plan, 4, 40)));
