@@ -34,6 +34,7 @@ type Row = (&'static str, &'static str);
 
 #[test]
 fn unordered() {
+    // F4.12
     check(
         Family::AnyUnordered,
         [
@@ -70,6 +71,7 @@ fn unordered() {
 
 #[test]
 fn ordered() {
+    // F4.13
     check(
         Family::AnyOrdered,
         [

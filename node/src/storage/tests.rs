@@ -26,6 +26,7 @@ fn open(disk: &FaultyDisk) -> Result<DiskJournal<FaultyDisk>, Error> {
 
 #[test]
 fn keeps_the_contract_on_the_disk() {
+    // E7, E8, E9, W26.1
     // Larger files than on the double: each costs a real sync.
     let larger = Options {
         segment_bits: 12,
@@ -181,6 +182,7 @@ fn an_operation_that_cannot_be_is_not_read() {
 
 #[test]
 fn a_second_handle_is_refused_and_says_why() {
+    // E4: a journal has a folder of its own, and one user.
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("deep/log");
     let first = DiskJournal::open(&folder, SMALL).unwrap();

@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn batches_of_two_logs_never_join_to_the_root_of_either() {
-        // W23: `seam` operations of another log, and behind them proven batches of this one.
+        // W23.1: `seam` operations of another log, and behind them proven batches of this one.
         let (one, two) = (nodes(1), nodes(2));
         for (seam, cut, size) in (1..=40)
             .flat_map(|size| (1..size).map(move |seam| (seam, size)))

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_set_of_nodes_is_that_of_the_format() {
-        // 11 leaves: peaks 14, 17, 18. Location 9 needs its sibling 15 and the peaks 14 and 18; location 2 (leaf 3)
+        // F1.10. 11 leaves: peaks 14, 17, 18. Location 9 needs its sibling 15 and the peaks 14 and 18; location 2 (leaf 3)
         // needs 4, 2, 13 and the peaks 17 and 18.
         let (_, nodes, _) = structure(11);
         for (locations, positions) in [

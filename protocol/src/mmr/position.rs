@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn decoding_keeps_to_the_limits() {
-        // F2.4, F5
+        // F1.1, F2.4, F5
         let location = |hex: &str| Location::from_slice(&hex::decode(hex).unwrap());
         assert_eq!(location("808080808080808040"), Ok(Location::MAX));
         for bad in ["818080808080808040", "ffffffffffffffffff01"] {

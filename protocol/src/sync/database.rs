@@ -285,9 +285,10 @@ impl<J: Journal, S: State> Local<J, S> {
     pub fn retarget(&mut self, target: Target) -> Result<Held, Error<J::Error>> {
         let start = target.start();
         let begins_alike = start == self.target.start();
+        let goes_on = self.target.start() <= start && start <= self.held.size;
         let under_way = matches!(self.journal.mark(), Some(Mark::Syncing(_)));
         self.target = target;
-        if self.cut && under_way && (begins_alike || start <= self.held.size) {
+        if self.cut && under_way && goes_on {
             // What is held was proven and replayed in this run, and stays (W22.1); so are the peaks at the new start known,
             // if those at the old one are (W22.3).
             if !begins_alike {

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn added_is_tracked_and_removed_is_forgotten() {
-        // test_add_and_remove: E20 to E23
+        // T13.1.1; E20 to E23, W1.1: what is removed has everything that was asked.
         let mut requests = Requests::default();
         let (first, none) = requests.add(tracked(10));
         let (second, _) = requests.add(tracked(20));
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn removing_before_a_location_keeps_the_one_at_it() {
-        // test_remove_before, _all, _empty, _none: E25
+        // T13.1.2 to T13.1.5; E25
         let mut requests = Requests::default();
         assert!(before(&mut requests, 50).is_empty());
         for start in [10, 20, 30] {
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_second_request_at_a_start_supersedes_the_first() {
-        // test_superseded_request, test_stale_id_after_remove_before: E20, E24, E25
+        // T13.1.6, T13.1.7; E20, E24, E25
         let mut requests = Requests::default();
         let (old, _) = requests.add(tracked(10));
         let (new, superseded) = requests.add(tracked(10));

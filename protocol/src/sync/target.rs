@@ -133,13 +133,13 @@ mod tests {
 
     #[test]
     fn bytes_are_those_of_the_format() {
-        // F2.7, F5
+        // T13.4.1; F2.7, F5
         let target = Target::new(Digest::of(&[b"root"]), location(100)..location(500)).unwrap();
         let bytes =
             hex::decode("4813494d137e1631bba301d5acab6e7bb7aa74ce1185d456565ef51d737677b264f403").unwrap();
         assert_eq!(target.to_vec(), bytes);
         assert_eq!(Target::from_slice(&bytes), Ok(target.clone()));
-        // ENGINE 13.4: start above end, start equal to end.
+        // T13.4.2: start above end, start equal to end.
         for bounds in [[0xc8, 0x01, 0x64], [0xc8, 0x01, 0xc8]] {
             let bytes = [&target.root.0[..], &bounds].concat();
             assert!(Target::from_slice(&bytes).is_err());
@@ -149,6 +149,12 @@ mod tests {
     #[test]
     fn text_reads_back_and_bad_text_says_what_is_wrong() {
         let root = Digest::of(&[b"root"]);
+        // E1, E28, E92: whoever holds a target holds a range that is not empty, of locations up to 2^62. There is no other to
+        // be refused at construction.
+        assert!(Location::new((1 << 62) + 1).is_none() && Location::new(1 << 62) == Some(Location::MAX));
+        for (start, end) in [(9, 9), (9, 3), (0, 0)] {
+            assert_eq!(Target::new(root, location(start)..location(end)), None);
+        }
         let target = Target::new(root, location(3)..location(9)).unwrap();
         assert_eq!(target.to_string().parse(), Ok(target));
         for (text, error) in [

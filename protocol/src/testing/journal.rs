@@ -389,6 +389,7 @@ mod tests {
 
     #[test]
     fn memory_keeps_the_contract() {
+        // E7, E9, W26.1: appended in batches of 1 to 200, and counted from location 0 wherever the log begins.
         run(MemoryJournal::default);
     }
 }

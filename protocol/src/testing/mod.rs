@@ -3,3 +3,4 @@
 pub mod journal;
 pub mod runtime;
 pub mod source;
+pub mod stepped;

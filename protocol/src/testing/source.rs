@@ -7,6 +7,7 @@ use crate::mmr::Location;
 use crate::sync::serve::{self, Budget};
 use crate::sync::{FetchResult, Resolver};
 use crate::wire::{Kind, Request, Response};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 
@@ -66,6 +67,8 @@ pub enum Act {
     Flip,
     /// The proof and root of another size, smaller by one (W1).
     OtherSize,
+    /// The true answer of the log as it was at this size (W1).
+    AtSize(Location),
     /// One more operation than asked for (W4.1).
     Long,
     /// No operation (W4.1).
@@ -95,14 +98,30 @@ pub struct Scripted {
     /// Whether somebody listens to the verdicts.
     pub takes_verdicts: bool,
     log: Arc<Mutex<Asked>>,
-    /// Cloned by every call under way.
-    held: Arc<()>,
+    /// How many silent calls are under way.
+    silent: Arc<AtomicUsize>,
 }
 
 /// Why a [`Scripted`] resolver failed.
 #[derive(Debug, thiserror::Error)]
 #[error("scripted failure, retryable: {0}")]
 pub struct Failure(pub bool);
+
+/// Counts a silent call for as long as it is not withdrawn.
+struct Silent(Arc<AtomicUsize>);
+
+impl Silent {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Scripted {
     /// Answer from `journal` as `script` says; it is given the request's number and the request.
@@ -117,7 +136,7 @@ impl Scripted {
             script: Arc::new(script),
             takes_verdicts: true,
             log,
-            held: Arc::default(),
+            silent: Arc::default(),
         }
     }
 
@@ -134,7 +153,7 @@ impl Scripted {
 
     /// How many requests are neither answered nor withdrawn.
     pub fn open(&self) -> usize {
-        Arc::strong_count(&self.held) - 1
+        self.silent.load(Ordering::Relaxed)
     }
 
     /// The requests so far, in order, with what was done.
@@ -160,8 +179,11 @@ impl Scripted {
                 Request::operations(request.size(), request.start(), request.max_ops().min(most))?
             }
             Act::Long => Request::operations(request.size(), request.start(), request.max_ops() + 1)?,
-            Act::OtherSize => {
-                let size = Location::new(request.size().get().checked_sub(1)?)?;
+            Act::OtherSize | Act::AtSize(_) => {
+                let size = match act {
+                    Act::AtSize(size) => size,
+                    _ => Location::new(request.size().get().checked_sub(1)?)?,
+                };
                 match request.kind() {
                     Kind::Operations => Request::operations(size, request.start(), request.max_ops())?,
                     Kind::Boundary => Request::boundary(size, request.start())?,
@@ -201,7 +223,7 @@ impl Resolver for Scripted {
         });
         match act {
             Act::Silence => {
-                let _held = Arc::clone(&self.held);
+                let _silent = Silent::new(&self.silent);
                 std::future::pending().await
             }
             Act::Fail => Err(Failure(true)),

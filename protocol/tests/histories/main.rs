@@ -213,6 +213,7 @@ fn history(kind: Kind, seed: u64) {
 
 #[test]
 fn every_kind_follows_the_format_to_the_bit() {
+    // F4.1 to F4.9, F4.11: the active keys, each with one operation, and the floor are the model's (F4.3).
     for name in KINDS {
         for size in if name.ends_with("fixed") {
             &[Some(1), Some(8), Some(33)][..]

@@ -23,6 +23,7 @@ fn update(value: &[u8], next: Option<Key>) -> Operation<'_> {
 
 #[test]
 fn bytes_are_those_of_the_format() {
+    // F3.1 to F3.5, F2.1, F2.5
     let long = format!("d2 k ac02 {}", "07".repeat(300));
     let nine = [0, 0, 0, 0, 0, 0, 0, 9];
     let padded = format!("d3 00 {} 000000000000012c {}", "00".repeat(8), "00".repeat(23));

@@ -213,6 +213,7 @@ fn texts(value: &Value) -> usize {
 
 #[test]
 fn every_value_of_the_vectors_is_ours() {
+    // F1.3 to F1.6, F1.8, F1.9, F2.6: roots, peaks, proofs and encodings of the reference.
     let file: Value = serde_json::from_str(include_str!("../../../tests/vectors/mmr.json")).unwrap();
     let sections = ["roots", "nodes_of_11", "proofs", "pinned", "historical"];
     assert!(sections.iter().all(|section| !list(&file[*section]).is_empty()));
@@ -269,6 +270,7 @@ fn every_value_of_the_vectors_is_ours() {
 
 #[test]
 fn roots_nodes_and_proofs_are_those_of_the_format() {
+    // F1.3, F1.5, F2.6, F5
     let elements: Vec<_> = (0..1000u64).map(|i| i.to_be_bytes().to_vec()).collect();
     for (leaves, count, root) in ROOTS {
         let (frontier, nodes) = grow(&elements[..leaves]);
@@ -310,6 +312,7 @@ fn agree(store: &Store, nodes: &MemoryNodes, elements: &[Vec<u8>], n: u64, a: u6
 
 #[test]
 fn every_range_of_every_small_size_is_proven_and_leaves_exactly_its_nodes() {
+    // F1.6, F1.7, F1.9, W21.3: verifying leaves the digests that storing needs.
     let elements = mixed_elements(40);
     let (store, (_, nodes)) = (grow_slowly(&elements), grow(&elements));
     assert!(store.values().eq(&nodes.0));
@@ -733,6 +736,7 @@ impl Elements for Untouchable {
 
 #[test]
 fn a_wrong_shape_is_found_before_anything_is_hashed_or_allocated() {
+    // W24.3, F1.11: the elements panic when they are looked at.
     let root = Digest::default();
     // leaves, start, elements, digests, pinned nodes, verdict
     for (leaves, start, count, digests, pinned, expected) in [
@@ -761,6 +765,7 @@ fn a_wrong_shape_is_found_before_anything_is_hashed_or_allocated() {
 
 #[test]
 fn encoded_proofs_are_bounded() {
+    // F2.6
     let encoded = |count| {
         let digests = vec![Digest::default(); count];
         let leaves = Location::MAX;

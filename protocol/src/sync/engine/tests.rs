@@ -1,6 +1,9 @@
 //! Whole syncs between journals in memory, with a resolver that misbehaves by script.
 
+mod answers;
+mod channels;
 mod local;
+mod opening;
 mod targets;
 
 use super::super::database::{self, Local};
@@ -98,7 +101,7 @@ fn assert_same(copy: &mut MemoryDb, source: &mut MemoryDb, case: &str) {
 
 #[test]
 fn a_copy_equals_its_source() {
-    // test_sync, test_sync_database_persistence, test_sync_post_sync_usability: E34, E48, E71 to E73, W18.1.
+    // E16, E48, E71 to E73, W18.1
     for (commits, batch, outstanding) in [
         (1, 1, 1),
         (1, 20, 10),
@@ -130,7 +133,7 @@ fn a_copy_equals_its_source() {
 
 #[test]
 fn misbehaving_answers_cost_time_and_nothing_else() {
-    // E45, W1.2, W2.3, W3.3, W4, W12.2, W13.1: every request is treated badly up to its sixth time.
+    // E43, E45, W1.2, W2.3, W4.1 to W4.3, W12.2, W13.1: every request is treated badly up to its sixth time.
     for act in [
         Act::Flip,
         Act::OtherSize,
@@ -172,7 +175,7 @@ fn misbehaving_answers_cost_time_and_nothing_else() {
 
 #[test]
 fn a_boundary_that_always_fails_holds_back_only_completion() {
-    // W2.1 to W2.3, W3.3, W11.2
+    // W2.1 to W2.3, W3.3, W11.2, T13.6.1
     let source = source(3, 30);
     let resolver = Scripted::new(source.log().journal().clone(), |_, request| {
         match request.kind() {
@@ -208,7 +211,7 @@ fn a_boundary_that_always_fails_holds_back_only_completion() {
 
 #[test]
 fn requests_are_bound_and_in_the_right_order() {
-    // E31, W3.1, W3.2, W2.4, W16.2: what is asked first.
+    // E31, W2.4, W3.1: what is asked first.
     let source = source(5, 40);
     let (start, end) = (source.target().start(), source.target().end());
     let resolver = Scripted::new(source.log().journal().clone(), |_, _| Act::Die);
@@ -316,7 +319,7 @@ impl Further for MemoryDb {
 
 #[test]
 fn errors_that_are_ours_end_the_sync() {
-    // E42, W11.1, W12.2, W12.3
+    // E42, W11.1, W12.1 to W12.3, E90: an error of the resolver is the sync's, W12 says when.
     let source = source(41, 10);
     let journal = || source.log().journal().clone();
     let fatal = Scripted::new(journal(), |_, _| Act::Die);
@@ -330,20 +333,38 @@ fn errors_that_are_ours_end_the_sync() {
     let mut deaf = Scripted::new(journal(), |_, _| Act::Flip);
     deaf.takes_verdicts = false;
     assert!(matches!(run(&deaf), Error::Ended(Ended::InvalidResponse(_))));
-    // With local data complete, nobody is asked (test_sync_use_existing_db_exact_match: E30, W7.2).
+    // With local data complete, nobody is asked (E30, W7.2).
     let copy = sync(config(3, 8), &source.target(), journal(), &fatal).unwrap();
     assert_eq!(copy.root(), source.root());
 }
 
 #[test]
 fn no_setting_can_overflow() {
-    // W15, W16.1 (zero cannot be written), W17.1
+    // E2, W15.1, W16.1, W17.1, T13.6.8
     let mut source = source(51, 10);
     let resolver = Scripted::honest(source.log().journal().clone());
-    let config = Config {
+    // All there is to configure, at its largest; what applies a batch has no size of its own (E2), as batches are applied as
+    // they were verified. Zero cannot be written, nor read from a record.
+    let largest = Config {
+        max_outstanding_requests: NonZeroUsize::MAX,
+        fetch_batch_size: NonZeroU64::MAX,
+        batch_bytes: NonZeroU64::MAX,
         max_buffered_bytes: u64::MAX,
-        ..config(usize::MAX, u64::MAX)
+        max_retained_roots: usize::MAX,
+        max_refused: u32::MAX,
+        max_failed: u32::MAX,
+        max_pause: Duration::MAX,
+        request_timeout: Some(Duration::MAX),
+        tie_patience: Duration::MAX,
+        strict_updates: false,
     };
+    let json = serde_json::to_value(Config::default()).unwrap();
+    for field in ["max_outstanding_requests", "fetch_batch_size", "batch_bytes"] {
+        let mut zero = json.clone();
+        zero[field] = 0.into();
+        assert!(serde_json::from_value::<Config>(zero).is_err(), "{field}");
+    }
+    let config = largest;
     let mut copy = sync(config, &source.target(), MemoryJournal::default(), &resolver).unwrap();
     assert_same(&mut copy, &mut source, "everything at its largest");
     // A target that ends at 2^62: nobody holds that, and nothing panics.

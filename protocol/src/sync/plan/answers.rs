@@ -66,7 +66,7 @@ impl Plan {
     /// Keep a batch until the ones before it are there; one that brings nothing new is forgotten.
     fn buffer(&mut self, start: Location, batch: Buffered, out: &mut Vec<Command>) {
         let there = self.buffered.get(&start);
-        if batch.end <= there.map_or(self.held.size, |there| there.end) {
+        if batch.end <= there.map_or(self.held.size.max(start), |there| there.end) {
             out.push(Command::Forget(batch.id));
             return;
         }

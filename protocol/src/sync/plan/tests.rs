@@ -1,6 +1,9 @@
 //! The plan by itself: lists of events, and the commands that come back.
 
+mod buffer;
+mod ending;
 mod ties;
+mod updates;
 
 use super::*;
 use crate::digest::Digest;
@@ -98,7 +101,7 @@ fn shapes(commands: &[Command]) -> Vec<(u64, u64, bool)> {
 
 #[test]
 fn the_first_requests_are_the_boundary_and_what_follows_it() {
-    // E31, E32, E33, W3.1, W3.2, W16.2; batches end at multiples of their size, a power of two.
+    // E31, E33, E34, W2.4, W3.1, W3.2, W16.2, T13.5.4; batches end at multiples of their size, a power of two.
     for (case, outstanding, batch, start, end, expected) in [
         ("two at once", 2, 5, 5, 10, vec![(5, 1, true), (6, 2, false)]),
         (
@@ -124,7 +127,7 @@ fn the_first_requests_are_the_boundary_and_what_follows_it() {
 
 #[test]
 fn short_answers_are_used_and_exactly_the_rest_is_asked_again() {
-    // W4.2, E47, E48
+    // W4.2, E48
     let mut plan = plan(config(1, 8), 0, 8);
     let [(id, 0, 8, false)] = asked(&plan.start())[..] else {
         panic!("one request for all")
@@ -137,7 +140,7 @@ fn short_answers_are_used_and_exactly_the_rest_is_asked_again() {
 
 #[test]
 fn answers_are_appended_in_order_and_the_root_is_compared_before_anybody_is_told() {
-    // E48, W2.1, W2.2, W3.4, W21.1
+    // E48, W2.1, W2.2, W21.1, W21.2: the notice comes after the root was compared, so it means the whole database.
     let mut plan = plan(config(9, 4), 4, 12);
     let first = asked(&plan.start());
     assert_eq!(first.iter().map(|row| row.1).collect::<Vec<_>>(), [4, 5, 8]);
@@ -271,7 +274,8 @@ fn a_request_past_its_deadline_is_asked_again_and_its_answer_ignored() {
 
 #[test]
 fn the_buffer_has_a_bound_that_the_tip_ignores() {
-    // W14.1: 10 operations of 100 bytes fit; the tip is asked for although the buffer is full.
+    // W14.1, W14.2, T13.6.7: 10 operations of 100 bytes fit of 2^40, without a deadline; the tip is asked for although the
+    // buffer is full.
     let config = Config {
         max_buffered_bytes: 1000,
         batch_bytes: NonZeroU64::new(400).unwrap(),
@@ -299,7 +303,7 @@ fn the_buffer_has_a_bound_that_the_tip_ignores() {
 
 #[test]
 fn an_update_keeps_what_is_buffered_and_asked() {
-    // E52, E56, W22.1, W22.2, W22.4: only the boundary is asked again.
+    // E52, W22.1, W22.4, T13.6.13: only the boundary is asked again. W22 wins over E52: what is above the start stays.
     let mut plan = plan(config(4, 4), 4, 20);
     let first = asked(&plan.start());
     assert_eq!(first.iter().map(|row| row.1).collect::<Vec<_>>(), [4, 5, 8, 12]);

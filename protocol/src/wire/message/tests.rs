@@ -108,6 +108,7 @@ fn asks_are_written_as_documented_and_read_back() {
 
 #[test]
 fn asks_for_nothing_or_beyond_their_size_are_refused() {
+    // W29.1, T13.5.17
     const NOTHING: Error = Error::Invalid("a request for nothing, or beyond its size");
     const UNKNOWN: Error = Error::Invalid("an unknown kind of request");
     for (case, bytes, error) in [
@@ -186,6 +187,7 @@ fn requests_are_cut_to_what_there_is() {
 
 #[test]
 fn requests_that_differ_in_any_field_are_different() {
+    // W29.3
     let requests = [
         operations(11, 4, 1),
         operations(12, 4, 1),
@@ -337,6 +339,7 @@ fn answers_without_operations_read_back_for_the_asks_they_fit() {
 
 #[test]
 fn an_honest_answer_at_any_size_reads_back_and_proves_itself() {
+    // E15, E18, E45, W1.4: proven where the request says, under its root and no other.
     let (journal, roots) = journal(70);
     let sizes = [1, 2, 3, 7, 8, 11, 16, 33, 63, 64, 69, 70];
     let mut served = 0;
@@ -376,6 +379,7 @@ fn an_honest_answer_at_any_size_reads_back_and_proves_itself() {
 
 #[test]
 fn an_answer_is_cut_to_its_budget_and_still_proven() {
+    // P41, W4.2
     let (journal, roots) = journal(70);
     let request = operations(60, 3, 50);
     let lengths: Vec<_> = serve(&journal, &request)
@@ -412,6 +416,7 @@ fn an_answer_is_cut_to_its_budget_and_still_proven() {
 
 #[test]
 fn what_is_not_held_is_unavailable() {
+    // E18: a log serves what it holds, at earlier sizes too, and says so where it does not.
     let (whole, roots) = journal(70);
     let mut pruned = whole.clone();
     pruned.prune(at(21)).unwrap();
@@ -511,6 +516,7 @@ fn sample_boundary() -> (Request, Response) {
 
 #[test]
 fn an_answer_that_does_not_fit_its_ask_is_refused_before_any_hash() {
+    // W1.2, W4.1, W4.3, W24.3, W29.2, P1, F2.8
     const SIZE: Error = Error::Invalid("a proof for another size than asked");
     const COUNT: Error = Error::Invalid("no operations, or more than asked");
     const PINNED: Error = Error::Invalid("another number of pinned nodes than the start has");
@@ -585,6 +591,7 @@ fn an_answer_that_does_not_fit_its_ask_is_refused_before_any_hash() {
 
 #[test]
 fn answers_of_another_kind_and_bytes_left_over_are_refused() {
+    // W29.2, T13.5.17
     const OTHER: Error = Error::Invalid("an answer to something else than was asked");
     let (request, response) = sample();
     let (boundary, pinned) = sample_boundary();
@@ -685,6 +692,7 @@ fn a_message_cut_anywhere_is_refused() {
 
 #[test]
 fn lengths_that_lie_are_refused() {
+    // W29.2, T13.5.17: too many digests, pinned nodes, operations.
     let short = Error::Short;
     let above = |got, max| Error::Length { got, max };
     let huge = [0xff, 0xff, 0xff, 0xff, 0x0f];

@@ -151,13 +151,22 @@ fn p3_withdrawing_frees_the_slot_and_remembers_the_stream() {
 }
 
 #[test]
-fn peers_are_asked_only_for_what_they_say_to_have() {
+fn p44_peers_are_asked_only_for_what_they_say_to_have() {
     for (case, status, asked, rejected) in [
         ("all of it", status("net", 0, 1000), true, false),
         ("more", status("net", 0, 2000), true, false),
         ("pruned below", status("net", 500, 1000), true, false),
         ("pruned beyond", status("net", 501, 1000), false, false),
         ("too short", status("net", 0, 999), false, false),
+        (
+            "no proofs for that size",
+            Status {
+                provable_from: location(1001),
+                ..status("net", 0, 2000)
+            },
+            false,
+            false,
+        ),
         ("another network", status("other", 0, 1000), false, true),
     ] {
         let mut net = Net::new(0);

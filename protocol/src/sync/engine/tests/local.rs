@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn local_data_is_used_cut_or_left_alone() {
-    // E5, E30, W7.1, W7.2, W9.1 to W9.4, W23.2: what lies there already, and how much of it is fetched again.
+    // E5, E30, W7.1, W7.2, W9.1 to W9.3, W23.2, T13.6.9: what lies there already, and how much of it is fetched again.
     let mut older = database(11, 20, 12);
     let before = older.log().journal().clone();
     let size_before = older.log().size();
@@ -56,7 +56,7 @@ fn local_data_is_used_cut_or_left_alone() {
 
 #[test]
 fn a_target_nobody_can_prove_changes_nothing_on_disk() {
-    // W10.1, W23: a complete older database stays complete under a wrong root.
+    // W10.1: a complete older database stays complete under a wrong root.
     let older = source(21, 20);
     let target = Target::new(
         Digest::of(&[b"wrong"]),
@@ -229,7 +229,7 @@ impl Database for Kept {
 
 #[test]
 fn targets_that_are_no_database_are_refused() {
-    // W18.2, W18.3: start above the floor, and an end inside a batch.
+    // W18.2, W18.3, T13.6.10, T13.6.11: start above the floor, and an end inside a batch.
     let source = database(31, 20, 12);
     let resolver = Scripted::honest(source.log().journal().clone());
     let above = Target::new(
@@ -253,14 +253,19 @@ fn targets_that_are_no_database_are_refused() {
         matches!(error, Error::Database(database::Error::NotACommit(last)) if last.get() + 1 == end.get())
     );
 
-    // Below the floor it is fine, and the floor is the commit's (W18.1).
-    let below = Target::new(
-        source.root(),
-        at(source.floor().unwrap().get() - 1)..source.log().size(),
-    )
-    .unwrap();
-    let copy = sync(config(4, 16), &below, MemoryJournal::default(), &resolver).unwrap();
-    assert_eq!(copy.floor(), source.floor());
+    // At the floor and below it is fine, the floor is the commit's, and the same writes lead to the same roots (W18.1).
+    let floor = source.floor().unwrap().get();
+    for start in [floor, floor - 1, floor / 2, 0] {
+        let target = Target::new(source.root(), at(start)..source.log().size()).unwrap();
+        let mut copy = sync(config(4, 16), &target, MemoryJournal::default(), &resolver).unwrap();
+        let mut same = Db::open(whole_journal(&source), KIND).unwrap();
+        same.prune(at(start)).unwrap();
+        assert_same(
+            &mut copy,
+            &mut same,
+            &format!("from {start}, the floor is {floor}"),
+        );
+    }
 }
 
 #[test]

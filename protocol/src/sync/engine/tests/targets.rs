@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 #[test]
 fn targets_move_and_nothing_proven_is_lost() {
-    // E50 to E56, W5.1, W5.2, W5.3, W6.1, W22.1, W22.2, W22.4, W27.1: updates queued before the first step.
+    // E50, E55, W5.1 to W5.3, W27.1, T13.5.9: updates queued before the first step.
     let first = database(61, 20, 12);
     let middle = first.clone_with_more(5);
     let mut last = first.clone_with_more(15);
@@ -68,8 +68,7 @@ fn targets_move_and_nothing_proven_is_lost() {
 
 #[test]
 fn finish_and_reached_mean_what_they_say() {
-    // test_sync_waits_for_explicit_finish, _handles_early_finish_signal, _fails_when_finish_sender_dropped,
-    // _allows_dropped_reached_target_receiver, test_target_update_on_done_client: E62 to E70, E74, W6.2.
+    // E62 to E65, E67 to E69, E74, E96
     let first = source(71, 10);
     let second = first.clone_with_more(5);
     let later = Target::new(second.root(), first.floor().unwrap()..second.log().size()).unwrap();
@@ -109,7 +108,7 @@ fn finish_and_reached_mean_what_they_say() {
     assert_eq!(log.root(), second.root());
     assert!(update_tx.try_send(later.clone()).is_err());
 
-    // Finish before the start, an update in the queue: completes at the current target.
+    // Finish before the start, and nobody who observes.
     let (finish_tx, finish_rx) = mpsc::channel(1);
     let (reached_tx, reached_rx) = mpsc::channel(1);
     drop(reached_rx);
@@ -185,7 +184,7 @@ pub(super) fn follow(
 
 #[test]
 fn a_start_that_moves_costs_no_boundary_and_no_operation_twice() {
-    // W22.2, W22.3, W22.4, W28.1, E51, for every kind of database: of kinds without a floor the publisher prunes.
+    // W22.2, W22.3, W22.4, W28.1, E51, T13.6.12, for every kind of database: of kinds without a floor the publisher prunes.
     for name in crate::db::KINDS {
         let kind = DbKind::parse(name, name.ends_with("fixed").then_some(20)).unwrap();
         let mut db = database_of(kind, 81, 20, 12);
@@ -266,7 +265,7 @@ fn replays(lines: &[Line], case: &str) {
 
 #[test]
 fn a_forked_target_is_found_out_before_the_download_ends() {
-    // W23, E73, E90: two histories that part after the first target; the second is far longer.
+    // W23.1, for an earlier target: two histories that part after the first target; the second is far longer.
     let base = database(91, 20, 12);
     let first = Target::new(base.root(), base.floor().unwrap()..base.log().size()).unwrap();
     let parted = {
@@ -316,7 +315,7 @@ fn a_forked_target_is_found_out_before_the_download_ends() {
 
 #[test]
 fn an_observer_who_does_not_look_holds_the_sync_and_lets_go_of_it() {
-    // E68, E70, W8.2: the channel is full, so nothing goes on; drained, it does; dropped, everything is released.
+    // E70, W8.2, T13.6.15: the channel is full, so nothing goes on; drained, it does; dropped, everything is released.
     let first = source(71, 10);
     let second = first.clone_with_more(5);
     let later = Target::new(second.root(), first.floor().unwrap()..second.log().size()).unwrap();

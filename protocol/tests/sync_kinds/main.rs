@@ -1,6 +1,9 @@
 //! The engine brings a copy of every kind up to a target, with pinned nodes and a start above 0, and what is not a log of
 //! the kind is refused.
 
+mod rows;
+mod updates;
+
 use cordee_protocol::db::{Batch, Db, Family, KINDS, Keys, Kind, Malformed, Operation};
 use cordee_protocol::log::{Journal, Mark, MemoryJournal};
 use cordee_protocol::mmr::Frontier;
@@ -98,6 +101,7 @@ fn assert_same(copy: MemoryDb, source: &MemoryDb, case: &str) {
 
 #[test]
 fn every_kind_syncs() {
+    // E11, E13: the same journal takes every kind, so a database's settings say nothing of it.
     for name in KINDS {
         let kind = kind(name);
         let mut source = database_of(kind, 3, 25, 12);
