@@ -171,7 +171,7 @@ pub async fn bootstrap(
     // Proves what is stored, so a database whose files have changed is mended and not just believed.
     let local = folder.sync_into(&target)?;
     let held = local.held();
-    if marked && held.pinned && held.size == target.end() {
+    if marked && held.pinned && held.size == target.end() && held.root == Some(*target.root()) {
         let completed = local.complete().await;
         let database = completed.map_err(|error| Error::Sync(Box::new(SyncError::Database(error))))?;
         let progress = Progress {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const LINE_BYTES: u64 = 4 << 20;
 
 /// More requests open at once than any node allows; a record that says so could make its replay take any memory.
-const MAX_REQUESTS: usize = 1 << 16;
+const MAX_REQUESTS: usize = 4096;
 
 /// How much of the run a kill may cost its record.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -137,7 +137,7 @@ pub fn replay(mut input: impl BufRead, mut each: impl FnMut(u64, &Event, &Plan))
             }
         };
         match (line, &mut plan) {
-            (Line::Begin(begin), None) if begin.config.max_outstanding_requests.get() > MAX_REQUESTS => {
+            (Line::Begin(begin), None) if begin.config.most_requests() > MAX_REQUESTS => {
                 let reason = format!("more than {MAX_REQUESTS} requests at once");
                 return Err(Error::Form { line: number, reason });
             }

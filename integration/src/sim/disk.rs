@@ -14,7 +14,7 @@ use cordee_node::storage::faulty::FaultyDisk;
 use cordee_node::storage::{self, DiskJournal, Options};
 use cordee_protocol::db::{Keys, Kind};
 use cordee_protocol::log::Log;
-use cordee_protocol::sync::database::{self, Held, Local};
+use cordee_protocol::sync::database::{self, Held, Local, Rooted};
 use cordee_protocol::sync::verify::{Pinned, Verified};
 use cordee_protocol::{Database, Digest, Journal, Location, Operations, Target};
 use std::path::PathBuf;
@@ -336,8 +336,12 @@ impl Database for SimDisk {
         Ok(())
     }
 
-    async fn root(&mut self, size: Location) -> Result<Digest, Error> {
-        Local::root(self.local(), size)
+    async fn root(&mut self) -> Result<Rooted, Error> {
+        Local::root(self.local())
+    }
+
+    async fn root_at(&mut self, size: Location) -> Result<Digest, Error> {
+        Local::root_at(self.local(), size)
     }
 
     async fn complete(mut self) -> Result<Self::Output, Error> {

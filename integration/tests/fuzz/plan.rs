@@ -183,6 +183,7 @@ impl Model {
                 let earlier = sizes.into_iter().map(found).collect();
                 events.push_back(Event::Root {
                     root: found(self.held.size),
+                    torn: false,
                     earlier,
                 });
             }

@@ -15,7 +15,7 @@ use super::presync::Presync;
 use super::replayer::Replayer;
 use super::{DiskJournal, Error as DiskError};
 use cordee_protocol::db::{Db, Kind};
-use cordee_protocol::sync::database::{self, Database, Held, Local};
+use cordee_protocol::sync::database::{self, Database, Held, Local, Rooted};
 use cordee_protocol::sync::verify::{Pinned, Verified};
 use cordee_protocol::{Digest, Location, Operations, Target};
 use std::path::PathBuf;
@@ -53,7 +53,8 @@ enum Order {
     Pin(Pinned),
     Retarget(Target, Reply<Held>),
     Restart(Reply<Held>),
-    Root(Location, Reply<Digest>),
+    Root(Reply<Rooted>),
+    RootAt(Location, Reply<Digest>),
     Complete(Reply<Db<DiskJournal>>),
 }
 
@@ -166,8 +167,12 @@ impl Database for Writer {
         Ok(())
     }
 
-    async fn root(&mut self, size: Location) -> Result<Digest, Error> {
-        self.ask(|reply| Order::Root(size, reply)).await
+    async fn root(&mut self) -> Result<Rooted, Error> {
+        self.ask(Order::Root).await
+    }
+
+    async fn root_at(&mut self, size: Location) -> Result<Digest, Error> {
+        self.ask(|reply| Order::RootAt(size, reply)).await
     }
 
     async fn complete(mut self) -> Result<Db<DiskJournal>, Error> {
@@ -247,8 +252,12 @@ fn carry_out(mut disk: Disk, order: Order) -> Result<Option<Disk>, Error> {
             disk.restart()?;
             let _ = reply.send(Ok(disk.held()));
         }
-        Order::Root(size, reply) => {
-            let root = disk.root(size)?;
+        Order::Root(reply) => {
+            let root = disk.root()?;
+            let _ = reply.send(Ok(root));
+        }
+        Order::RootAt(size, reply) => {
+            let root = disk.root_at(size)?;
             let _ = reply.send(Ok(root));
         }
         Order::Complete(reply) => {

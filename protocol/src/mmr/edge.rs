@@ -82,6 +82,16 @@ impl Edge {
         self.torn_at
     }
 
+    /// The same edge, of what was torn already: what is built anew from stored nodes does not show it, as these came with
+    /// the batches on either side.
+    #[must_use]
+    pub fn torn_before(self, at: Option<Location>) -> Self {
+        Self {
+            torn_at: at.or(self.torn_at),
+            ..self
+        }
+    }
+
     /// Take over the whole trees behind the size, and build what joins them to what is there. At most 62 hashes a call,
     /// and one on average. Whether every node was there.
     fn grow<E>(

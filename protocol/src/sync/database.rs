@@ -25,6 +25,15 @@ pub struct Held {
     pub root: Option<Digest>,
 }
 
+/// The root of what is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rooted {
+    /// Folded from the peaks, which are built through every place where batches meet.
+    pub root: Digest,
+    /// Whether batches met that are not of one log, whatever the root: then nodes are stored that do not belong together.
+    pub torn: bool,
+}
+
 /// Where a sync puts what it has proven. Calls come one at a time; after an error none does.
 pub trait Database: Send + Sized {
     /// What it becomes.
@@ -52,9 +61,12 @@ pub trait Database: Send + Sized {
     /// Give up everything held, and begin again at the target's start (W23.2).
     fn restart(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// The root over everything that is held. Needs the pinned nodes.
+    fn root(&mut self) -> impl Future<Output = Result<Rooted, Self::Error>> + Send;
+
     /// The root over everything from location 0 to `size`, which lies between the target's start and what is held. Needs
-    /// the pinned nodes.
-    fn root(&mut self, size: Location) -> impl Future<Output = Result<Digest, Self::Error>> + Send;
+    /// the pinned nodes; right only where nothing is torn.
+    fn root_at(&mut self, size: Location) -> impl Future<Output = Result<Digest, Self::Error>> + Send;
 
     /// All is held and the root is the target's: check that it ends like a database, mark it complete, make it durable
     /// (E71 to E73, W10, W18).
@@ -268,7 +280,13 @@ impl<J: Journal, S: State> Local<J, S> {
             return Ok(());
         }
         self.journal.pin(pinned.digests())?;
-        self.edge = Edge::through(&self.journal, start, size)?.ok_or(Error::MissingNodes(start))?;
+        self.rebuild_edge(start, size)
+    }
+
+    /// The peaks at `start` have become known.
+    fn rebuild_edge(&mut self, start: Location, size: Location) -> Result<(), Error<J::Error>> {
+        let edge = Edge::through(&self.journal, start, size)?.ok_or(Error::MissingNodes(start))?;
+        self.edge = edge.torn_before(self.edge.torn_at());
         Ok(())
     }
 
@@ -293,7 +311,11 @@ impl<J: Journal, S: State> Local<J, S> {
             // if those at the old one are (W22.3).
             if !begins_alike {
                 self.journal.prune(start)?;
-                self.held.pinned = peaks_at(&self.journal, start)?.is_some();
+                let known =
+                    std::mem::replace(&mut self.held.pinned, peaks_at(&self.journal, start)?.is_some());
+                if self.held.pinned && !known {
+                    self.rebuild_edge(start, self.held.size)?;
+                }
             }
         } else {
             let pinned = self.unstored.take().filter(|_| begins_alike);
@@ -331,15 +353,21 @@ impl<J: Journal, S: State> Local<J, S> {
         Ok(())
     }
 
-    /// The root over everything up to `size`: a fold of at most 62 peaks (W21.1). That over all that is held is of the peaks
-    /// built through every seam, so it is the target's only if all that is held is one log (W23).
+    /// The root over everything that is held: a fold of at most 62 peaks, built through every seam (W21.1, W23).
+    ///
+    /// # Errors
+    /// [`Error::MissingNodes`] without pinned nodes.
+    pub fn root(&self) -> Result<Rooted, Error<J::Error>> {
+        let root = self.edge.root().ok_or(Error::MissingNodes(self.held.size))?;
+        let torn = self.edge.torn_at().is_some();
+        Ok(Rooted { root, torn })
+    }
+
+    /// The root over everything up to `size`, by the stored peaks.
     ///
     /// # Errors
     /// [`Error::MissingNodes`] without pinned nodes, or for a size that is not held; [`Error::Journal`].
-    pub fn root(&self, size: Location) -> Result<Digest, Error<J::Error>> {
-        if size == self.held.size {
-            return self.edge.root().ok_or(Error::MissingNodes(size));
-        }
+    pub fn root_at(&self, size: Location) -> Result<Digest, Error<J::Error>> {
         let peaks = peaks_at(&self.journal, size)?.ok_or(Error::MissingNodes(size))?;
         Ok(hash::root(size, &peaks))
     }
@@ -350,8 +378,9 @@ impl<J: Journal, S: State> Local<J, S> {
     /// All of [`Error`]. What was durable stays, and is still a sync under way.
     pub fn complete(mut self) -> Result<(Log<J>, S), Error<J::Error>> {
         let size = self.held.size;
-        let (want, got) = (*self.target.root(), self.root(size)?);
-        if want != got || size != self.target.end() {
+        let want = *self.target.root();
+        let Rooted { root: got, torn } = self.root()?;
+        if want != got || torn || size != self.target.end() {
             return Err(Error::Root { want, got });
         }
         if let Some(malformed) = self.malformed {
@@ -503,8 +532,12 @@ impl<J: Journal, S: State> Database for Local<J, S> {
         Self::restart(self)
     }
 
-    async fn root(&mut self, size: Location) -> Result<Digest, Self::Error> {
-        Self::root(self, size)
+    async fn root(&mut self) -> Result<Rooted, Self::Error> {
+        Self::root(self)
+    }
+
+    async fn root_at(&mut self, size: Location) -> Result<Digest, Self::Error> {
+        Self::root_at(self, size)
     }
 
     async fn complete(self) -> Result<Self::Output, Self::Error> {

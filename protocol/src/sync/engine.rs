@@ -1,6 +1,6 @@
 //! The driver of a sync: it awaits, asks [`Plan`] what follows, and carries that out. No rule lives here.
 
-use super::database::Database;
+use super::database::{Database, Rooted};
 use super::error::{Ended, Error};
 use super::plan::{Command, Config, Event, Plan};
 use super::progress::{Progress, Waiting};
@@ -211,12 +211,13 @@ impl<D: Database, R: Resolver> Engine<D, R> {
                 self.tell(Event::Retargeted(held));
             }
             Command::CheckRoot(sizes) => {
-                let root = self.root(self.plan.progress().size).await?;
+                let Rooted { root, torn } = self.database.root().await.map_err(Error::Database)?;
                 let mut earlier = Vec::with_capacity(sizes.len());
                 for size in sizes {
-                    earlier.push(self.root(size).await?);
+                    let root = self.database.root_at(size).await;
+                    earlier.push(root.map_err(Error::Database)?);
                 }
-                self.tell(Event::Root { root, earlier });
+                self.tell(Event::Root { root, torn, earlier });
             }
             Command::Restart => {
                 tracing::warn!("what was held locally belongs to another log; fetching it again");
@@ -252,10 +253,6 @@ impl<D: Database, R: Resolver> Engine<D, R> {
             }
         };
         done.map_err(Error::Database)
-    }
-
-    async fn root(&mut self, size: Location) -> Result<crate::Digest, EngineError<D, R>> {
-        self.database.root(size).await.map_err(Error::Database)
     }
 
     /// E67 to E70: the observer is waited for; one that has gone is no error.

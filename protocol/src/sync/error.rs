@@ -45,16 +45,17 @@ pub enum Ended {
     /// An earlier target is no state of the log of a later one: somebody has signed two histories (W23). What is held was
     /// proven under one of them.
     #[error(
-        "the log has forked: {earlier} was the target, and the log of the later target {later} had root {got} at size {size}",
-        size = earlier.end()
+        "the log has forked: {earlier} was the target, and the log of the later target {later} {}",
+        got.map_or("does not continue it".to_owned(), |got| format!("had root {got} at size {}", earlier.end()))
     )]
     Fork {
         /// The earlier target.
         earlier: Box<Target>,
         /// The later one, which the other history is proven under.
         later: Box<Target>,
-        /// The root that the log of the later one had at the size of the earlier one.
-        got: Digest,
+        /// The root that the log of the later one had at the size of the earlier one, if a peer has shown it. Otherwise
+        /// operations proven under these two, or targets between them, were found not to be of one log.
+        got: Option<Digest>,
     },
     /// The only source, which takes no verdicts, gave a bad answer (W11.1).
     #[error("the source gave a bad answer and cannot be told so: {0}")]

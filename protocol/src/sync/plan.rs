@@ -190,7 +190,7 @@ impl Plan {
             Event::Settled(updates) => self.on_settled(updates, &mut out),
             Event::Retargeted(held) => self.on_retargeted(now, held, &mut out),
             Event::LastChecked => self.on_last_checked(now, &mut out),
-            Event::Root { root, earlier } => self.on_root(root, &earlier, &mut out),
+            Event::Root { root, torn, earlier } => self.on_root(root, torn, &earlier, &mut out),
             Event::Restarted(held) => self.on_restarted(now, held, &mut out),
             Event::Finish => self.on_finish(&mut out),
             Event::FinishClosed => self.on_finish_closed(&mut out),

@@ -106,7 +106,8 @@ fn event_text(event: &Event) -> String {
         Event::Verified {
             operations, bytes, ..
         } => format!("verified: {operations} operations, {bytes} bytes"),
-        Event::Refused { reason, .. } => format!("refused: {reason}"),
+        // The text is whoever's wrote the file.
+        Event::Refused { reason, .. } => format!("refused: {}", reason.escape_debug()),
         Event::Failed { .. } => "a request failed".into(),
         Event::Tick => "time has passed".into(),
         Event::Updates(targets) => format!("{} later targets", targets.len()),

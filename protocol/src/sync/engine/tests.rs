@@ -4,6 +4,7 @@ mod answers;
 mod channels;
 mod local;
 mod opening;
+mod seams;
 mod targets;
 
 use super::super::database::{self, Local};

@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::mmr::Location;
 use crate::sync::target::Target;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 /// What is not tied to the current target yet.
@@ -59,8 +60,8 @@ impl Anchors {
         }
     }
 
-    /// The target moved from `old` to `new`. At most `retained` earlier targets are kept, and the last one always.
-    pub(super) fn on_update(&mut self, old: Target, new: &Target, retained: usize) {
+    /// The target moved on from `old`. At most `retained` earlier targets are kept, and the last one always.
+    pub(super) fn on_update(&mut self, old: Target, retained: usize) {
         self.earlier.push_back(Earlier {
             target: old,
             linked: false,
@@ -70,7 +71,6 @@ impl Anchors {
             // E54. If it was not tied in all this time, the one after it will be.
             self.earlier.pop_front();
         }
-        self.prefix.take_if(|(size, _)| *size < new.start());
     }
 
     /// Whether `size` is that of one of the newest `retained` earlier targets (E53).
@@ -79,13 +79,14 @@ impl Anchors {
         newest.into_iter().any(|earlier| earlier.target.end() == size)
     }
 
-    /// Locations below `end` whose peaks are wanted.
-    pub(super) fn wanted(&self, end: Location) -> impl Iterator<Item = Location> {
-        let prefix = self.prefix.map(|(size, _)| size);
+    /// Locations below the target's end whose peaks are wanted. Of an earlier run nothing below its start: nobody has to
+    /// serve that, and what still depends on it shows in the root.
+    pub(super) fn wanted(&self, target: Range<Location>) -> impl Iterator<Item = Location> {
+        let prefix = self.prefix().filter(|size| *size >= target.start);
         prefix
             .into_iter()
             .chain(self.unlinked())
-            .filter(move |at| *at < end)
+            .filter(move |at| *at < target.end)
     }
 
     /// The peaks at `at` are asked for.
@@ -102,12 +103,13 @@ impl Anchors {
         }
     }
 
-    /// Since when the last of those ties is asked for that something proven for `size` operations needs.
-    pub(super) fn missing_since(&self, size: Location) -> Option<Duration> {
-        let below = |end: Location| end < size;
-        let prefix = self.prefix.filter(|(end, _)| below(*end)).and(self.prefix_asked);
+    /// Since when the last of those ties is asked for that lie inside `needed`: from the target's start, below which nobody
+    /// has to serve anything, to the size that something was proven for.
+    pub(super) fn missing_since(&self, needed: Range<Location>) -> Option<Duration> {
+        let prefix = self.prefix.filter(|(end, _)| needed.contains(end));
+        let prefix = prefix.and(self.prefix_asked);
         let unlinked = self.earlier.iter().filter(|earlier| !earlier.linked);
-        let unlinked = unlinked.filter(|earlier| below(earlier.target.end()));
+        let unlinked = unlinked.filter(|earlier| needed.contains(&earlier.target.end()));
         unlinked.filter_map(|earlier| earlier.asked).chain(prefix).max()
     }
 
@@ -122,9 +124,25 @@ impl Anchors {
         self.prefix.map(|(size, _)| size)
     }
 
-    /// An earlier run has left so many operations under this root.
-    pub(super) fn set_prefix(&mut self, size: Location, root: Digest) {
-        (self.prefix, self.prefix_asked) = (Some((size, root)), None);
+    /// An earlier run has left so many operations under this root, and that is asked about from now on.
+    pub(super) fn set_prefix(&mut self, now: Duration, size: Location, root: Digest) {
+        (self.prefix, self.prefix_asked) = (Some((size, root)), Some(now));
+    }
+
+    /// The newest earlier target that nothing has tied to a later one.
+    pub(super) fn last_unlinked(&self) -> Option<&Target> {
+        let mut newest = self.earlier.iter().rev();
+        newest
+            .find(|earlier| !earlier.linked)
+            .map(|earlier| &earlier.target)
+    }
+
+    /// The target is reached: nothing that is held needs a tie any more.
+    pub(super) fn settle(&mut self) {
+        self.prefix = None;
+        for earlier in &mut self.earlier {
+            earlier.linked = true;
+        }
     }
 
     /// What an earlier run has left is tied to the target, or given up.

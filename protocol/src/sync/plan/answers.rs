@@ -44,7 +44,7 @@ impl Plan {
                 let ended = Ended::Fork {
                     earlier: earlier.into(),
                     later: later.clone().into(),
-                    got: root,
+                    got: Some(root),
                 };
                 return self.fail(ended, out);
             }
@@ -146,7 +146,8 @@ impl Plan {
         let patient = *start <= self.held.size
             && !self.anchors.refused
             && self.buffered_bytes < self.config.max_buffered_bytes / 2;
-        let since = self.anchors.missing_since(head.size).filter(|_| patient)?;
+        let needed = self.target.start()..head.size;
+        let since = self.anchors.missing_since(needed).filter(|_| patient)?;
         Some(since.saturating_add(self.config.tie_patience))
     }
 

@@ -7,6 +7,7 @@ use crate::mmr::Location;
 use crate::sync::database::Held;
 use crate::sync::error::Ended;
 use crate::sync::target::Target;
+use crate::wire::Kind;
 use std::time::Duration;
 
 impl Plan {
@@ -23,11 +24,11 @@ impl Plan {
     }
 
     /// The root of what is held, and those it had at the open ends.
-    pub(super) fn on_root(&mut self, root: Digest, earlier: &[Digest], out: &mut Vec<Command>) {
+    pub(super) fn on_root(&mut self, root: Digest, torn: bool, earlier: &[Digest], out: &mut Vec<Command>) {
         if self.stage != Stage::Checking {
             return;
         }
-        if root != *self.target.root() {
+        if torn || root != *self.target.root() {
             return self.on_other_root(root, out);
         }
         for (end, root) in self.open_ends().into_iter().zip(earlier) {
@@ -35,12 +36,16 @@ impl Plan {
                 let ended = Ended::Fork {
                     earlier: earlier.into(),
                     later: self.target.clone().into(),
-                    got: *root,
+                    got: Some(*root),
                 };
                 return self.fail(ended, out);
             }
         }
-        self.anchors.settle_prefix();
+        self.anchors.settle();
+        let ties = self
+            .requests
+            .retain(|tracked| tracked.request.kind() == Kind::Operations);
+        self.cancel(ties, out);
         self.stage = Stage::Reached;
         out.push(Command::Notify(self.target.clone()));
         match self.finish {
@@ -54,6 +59,15 @@ impl Plan {
         if self.reused() > 0 || self.anchors.prefix().is_some() {
             // W23.2: everything fetched was proven against the root, so what was here before is of another log.
             return out.push(Command::Restart);
+        }
+        if let Some(earlier) = self.anchors.last_unlinked() {
+            // All that is held was proven in this run, under roots that were all to be trusted: they are of two logs.
+            let ended = Ended::Fork {
+                earlier: earlier.clone().into(),
+                later: self.target.clone().into(),
+                got: None,
+            };
+            return self.fail(ended, out);
         }
         // W23.3
         out.push(Command::Discard);

@@ -51,6 +51,8 @@ pub enum Event {
     Root {
         /// The root over everything held.
         root: Digest,
+        /// Whether what is held is not of one log, whatever its root.
+        torn: bool,
         /// The roots at the sizes that were asked for, in that order.
         earlier: Vec<Digest>,
     },

@@ -40,9 +40,9 @@ impl Plan {
 
     /// The pinned nodes at the start (E31), and what ties the target to earlier ones (W23).
     fn ask_anchors(&mut self, now: Duration, out: &mut Vec<Command>) {
-        let end = self.target.end();
+        let (end, range) = (self.target.end(), self.target.range());
         let start = (!self.held.pinned).then_some(self.target.start());
-        let wanted: Vec<_> = start.into_iter().chain(self.anchors.wanted(end)).collect();
+        let wanted: Vec<_> = start.into_iter().chain(self.anchors.wanted(range)).collect();
         for at in wanted {
             self.anchors.on_asked(now, at);
             if self.requests.at(at, Kind::Boundary).is_none()

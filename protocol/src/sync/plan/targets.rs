@@ -34,7 +34,7 @@ impl Plan {
         let retained = self.config.max_retained_roots;
         self.counts.retargets += 1;
         self.stage = Stage::Fetching;
-        self.anchors.on_update(old, &target, retained);
+        self.anchors.on_update(old, retained);
         // Kept: what is still in range and can still be judged (W22.4). The boundary is asked for again under the new root
         // (E52); an answer under a root that is retained no more could not be judged, so none is waited for; and an earlier
         // target's last operation shows nothing of this one.
@@ -45,7 +45,7 @@ impl Plan {
                 Kind::Operations => request.range().end > target.start(),
                 Kind::Boundary => {
                     let start = request.start();
-                    start != target.start() && anchors.wanted(target.end()).any(|at| at == start)
+                    start != target.start() && anchors.wanted(target.range()).any(|at| at == start)
                 }
             };
             !guarded && useful && anchors.retains(request.size(), retained)
@@ -64,7 +64,10 @@ impl Plan {
         self.held = held;
         self.cover_again();
         if let Some((size, root)) = left_over(&held) {
-            self.anchors.set_prefix(size, root);
+            self.anchors.set_prefix(now, size, root);
+        } else if held.size == self.target.start() && !held.pinned {
+            // Nothing is left of an earlier run.
+            self.anchors.settle_prefix();
         }
         self.drop_below(held.size, out);
         self.append(now, out);

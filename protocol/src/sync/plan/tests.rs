@@ -70,7 +70,14 @@ impl Plan {
 
     fn rooted(&mut self, root: Digest, earlier: &[Digest]) -> Vec<Command> {
         let earlier = earlier.to_vec();
-        self.on_event(NOW, Event::Root { root, earlier })
+        self.on_event(
+            NOW,
+            Event::Root {
+                root,
+                torn: false,
+                earlier,
+            },
+        )
     }
 }
 

@@ -399,8 +399,12 @@ impl Database for Saving {
         self.local.restart()
     }
 
-    async fn root(&mut self, size: Location) -> Result<Digest, PlainError> {
-        self.local.root(size)
+    async fn root(&mut self) -> Result<database::Rooted, PlainError> {
+        self.local.root()
+    }
+
+    async fn root_at(&mut self, size: Location) -> Result<Digest, PlainError> {
+        self.local.root_at(size)
     }
 
     async fn complete(self) -> Result<MemoryJournal, PlainError> {

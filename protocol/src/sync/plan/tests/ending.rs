@@ -40,6 +40,7 @@ fn at_the_target_one_notice_and_then_whatever_ends_it() {
         Event::Updates(vec![target(4, 20), target(0, 90)]),
         Event::Root {
             root: *target(4, 20).root(),
+            torn: false,
             earlier: Vec::new(),
         },
     ] {
