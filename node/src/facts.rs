@@ -137,7 +137,7 @@ impl Facts {
         let (target, watched) = (self.doing.target(), self.doing.watched());
         let peers = self.view.borrow().usable();
         let why = match &self.doing {
-            Doing::Serving(_) => "serving a complete database; this version follows no publisher".into(),
+            Doing::Serving(_) => "serving a complete database".into(),
             Doing::Syncing { .. } => watched
                 .why
                 .clone()

@@ -7,9 +7,8 @@ use cordee_protocol::sync::plan::{Event, Plan};
 use cordee_protocol::sync::record::{Line, Recorder, VERSION};
 use serde_json::Value;
 use std::fs::File;
-use std::io::{self, BufRead, BufWriter, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// The longest line that is read: an event has as many targets as the channel of updates holds, of 150 bytes each, and a
 /// command for each request and buffered batch.
@@ -18,16 +17,13 @@ const LINE_BYTES: u64 = 4 << 20;
 /// More requests open at once than any node allows; a record that says so could make its replay take any memory.
 const MAX_REQUESTS: usize = 4096;
 
-/// How much of the run a kill may cost its record.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
-
-/// Writes a record. What is buffered is written when it is dropped, and every second.
+/// Writes a record, each line at once, so that a kill costs at most the line it cuts off. A file without a line is removed.
 #[derive(Debug)]
 pub struct FileRecorder {
     path: PathBuf,
     /// `None` once it failed.
-    out: Option<BufWriter<File>>,
-    flushed: Instant,
+    out: Option<File>,
+    lines: u64,
 }
 
 impl FileRecorder {
@@ -39,19 +35,17 @@ impl FileRecorder {
         let file = File::create_new(path)?;
         Ok(Self {
             path: path.to_owned(),
-            out: Some(BufWriter::with_capacity(1 << 16, file)),
-            flushed: Instant::now(),
+            out: Some(file),
+            lines: 0,
         })
     }
 
     fn write(&mut self, line: &Line) -> io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
-        serde_json::to_writer(&mut *out, line)?;
-        out.write_all(b"\n")?;
-        if self.flushed.elapsed() >= FLUSH_EVERY {
-            self.flushed = Instant::now();
-            out.flush()?;
-        }
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        out.write_all(&text)?;
+        self.lines += 1;
         Ok(())
     }
 }
@@ -61,6 +55,15 @@ impl Recorder for FileRecorder {
         if let Err(error) = self.write(&line) {
             tracing::warn!(path = %self.path.display(), %error, "the record of this sync ends here");
             self.out = None;
+        }
+    }
+}
+
+impl Drop for FileRecorder {
+    fn drop(&mut self) {
+        if self.lines == 0 {
+            // The sync never began. A file that cannot be removed is empty, and says so when it is replayed.
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
@@ -166,7 +169,7 @@ pub fn replay(mut input: impl BufRead, mut each: impl FnMut(u64, &Event, &Plan))
         }
     }
     if plan.is_none() {
-        let reason = "there is none".into();
+        let reason = "the file is empty".into();
         return Err(Error::Form { line: 1, reason });
     }
     Ok(replayed)
@@ -211,6 +214,9 @@ mod tests {
         lines.into_iter().for_each(|line| recorder.on_line(line));
         drop(recorder);
         assert!(FileRecorder::create(&path).is_err(), "no file is written over");
+        let unused = place.path().join("unused");
+        drop(FileRecorder::create(&unused).unwrap());
+        assert!(!unused.exists(), "nothing was recorded");
         std::fs::read(path).unwrap()
     }
 
@@ -226,7 +232,7 @@ mod tests {
 
         let of = |lines: &[&str]| lines.join("\n") + "\n";
         for (case, file, expected) in [
-            ("nothing", String::new(), "there is none"),
+            ("nothing", String::new(), "the file is empty"),
             ("no beginning", of(&lines[1..]), "first line"),
             ("two beginnings", of(&[lines[0], lines[0]]), "comes twice"),
             (

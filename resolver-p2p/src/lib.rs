@@ -26,7 +26,7 @@
 //! 4. Every queue is bounded; [`policy::config`] has the numbers.
 //!
 //! # Not here
-//! What is believed: the engine's target. Which addresses to dial, gossip, the file of misdeeds (a [`Reputation`]): the
+//! What is believed: the engine's target. Which addresses to dial, the file of misdeeds (a [`Reputation`]): the
 //! node.
 
 #![forbid(unsafe_code)]

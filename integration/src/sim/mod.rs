@@ -14,7 +14,7 @@
 //! ```
 //! Real are `protocol::sync` (engine, plan, verify, serve), `protocol::wire`, `resolver_p2p::policy` and `node::storage`.
 //! Simulated are time, scheduling, links, the disk below the fault seam, and what peers do. Not run here: libp2p, the
-//! quota of whoever serves, the writer thread and its queue, gossip and trust; these have tests over real connections.
+//! quota of whoever serves, the writer thread and its queue; these have tests over real connections.
 //!
 //! # Properties
 //! 1. Every node ends at the last target it was told, equal to the source in root, floor, operations, nodes and keys, also

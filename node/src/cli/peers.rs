@@ -32,8 +32,10 @@ enum Order {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cordee peers ban -C alps 12D3KooW..\n\n\
-                        A node with `http.token_file` set wants the token of that file: name the folder with -C.")]
+#[command(
+    after_help = "Examples:\n  cordee peers ban -C alps 12D3KooW..\n  cordee peers pardon -C alps 12D3KooW..\n\n\
+                        A node with `http.token_file` set wants the token of that file: name the folder with -C."
+)]
 struct OrderArgs {
     #[command(flatten)]
     node: NodeArgs,

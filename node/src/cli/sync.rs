@@ -145,7 +145,12 @@ impl Sync {
                 Exit::Interrupted,
                 format!(
                     "interrupted at {size} of {end} operations; what is proven is kept, and running the same command \
-                     again continues"
+                     again continues{}",
+                    if self.record.is_some() {
+                        ", with another file for --record"
+                    } else {
+                        ""
+                    }
                 ),
             )
         })??;

@@ -87,6 +87,10 @@
 //!    reach it harms no bytes outside the range written.
 //! 4. Locks on files keep other processes out (not so on some network file systems).
 //!
+//! # Elsewhere
+//! When a sync commits, and what a kill then loses: [`writer`]. Syncing files ahead of a commit: `presync`. The key index of a
+//! sync: `replayer`. A disk that forgets, fails and fills up, for tests: `faulty`.
+//!
 //! # Memory and files
 //! One buffer of about [`Options::buffer_bytes`], at most 3 files open for writing and 96 for reading. Reads take `&self`
 //! and a position, so any number of threads may read at once; what is still buffered is read from the buffer.

@@ -9,7 +9,8 @@
 //! reply; an order that fails ends the thread, and whatever is asked next gets its error.
 //!
 //! # What a kill loses
-//! At most [`SAVE_BYTES`] or [`SAVE_EVERY`] of proven work, whichever comes first, and what is in the queue (W25).
+//! At most [`SAVE_BYTES`] or [`SAVE_EVERY`] of proven work, whichever comes first, and what is in the queue (W25). Early on
+//! less: the first commit comes after `SAVE_FIRST` bytes, each later one after twice as many.
 
 use super::presync::Presync;
 use super::replayer::Replayer;

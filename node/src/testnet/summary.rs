@@ -53,7 +53,7 @@ impl fmt::Display for Summary<'_> {
         for failure in &report.failures {
             writeln!(f, "FAILED: {failure}")?;
         }
-        write!(f, "The same again: --seed {}", report.seed)
+        write!(f, "The same data and lies again: --seed {}", report.seed)
     }
 }
 

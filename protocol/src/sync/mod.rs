@@ -25,7 +25,7 @@
 //! 5. A peer's fault never ends a sync; a fault of ours never costs a peer.
 //!
 //! # Elsewhere
-//! Which target to believe: `node::trust`. Which peer to ask, and what a verdict does to it: `resolver_p2p::policy`.
+//! Which target to believe: whoever starts the sync; the node takes it from its command line. Which peer to ask, and what a verdict does to it: `resolver_p2p::policy`.
 
 pub mod database;
 pub mod engine;

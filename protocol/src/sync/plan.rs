@@ -14,11 +14,14 @@
 //!      |  +--- root differs, old data ----+               |
 //!      +------------------- a later target ---------------+
 //! ```
-//! The rules are by subject: `schedule` (what to ask for), `answers` (what one answer does), `targets` (updates),
-//! `anchors` (what ties a target to what came before it), `ending` (root, reached, finish).
+//! The rules are by subject: `schedule` (what to ask for: the last operation alone if a complete database is at stake, then
+//! anchors, then gaps), `answers` (what one answer does, and until when proven batches wait: `waits_for_tie`), `targets`
+//! (what of the work stays at an update), `anchors` (what ties a target to what came before it), `ending` (root, reached,
+//! finish).
 //!
 //! # Always
-//! 1. A location is asked for at most once at a time, and never again once its operation is buffered or appended (W22.4).
+//! 1. A location is asked for at most once at a time, and never again once its operation is buffered or appended (W22.4);
+//!    but for the one operation that comes with the peaks at the start or at an anchor.
 //! 2. Bytes buffered and asked for stay below `max_buffered_bytes`, except that the request at `size` and those for
 //!    anchors are always allowed (W14.1).
 //! 3. `Notify` and `Complete` follow only a root that was compared with the target's (W2, W21.1).
@@ -73,6 +76,8 @@ pub struct Plan {
     buffered: BTreeMap<Location, Buffered>,
     buffered_bytes: u64,
     held: Held,
+    /// Whether the next append gives up a complete database.
+    unmakes: bool,
     /// Where this sync began to fetch: what lies below came from an earlier run.
     fetched_from: Location,
     stage: Stage,
@@ -156,6 +161,7 @@ impl Plan {
             buffered: BTreeMap::new(),
             buffered_bytes: 0,
             fetched_from: held.size,
+            unmakes: held.guarded,
             held,
             stage: Stage::Fetching,
             finish: if waits_for_finish {

@@ -3,10 +3,11 @@
 //! ```text
 //!   journal ....... | tip | buffered | buffered | asked | ...      what lies behind the tip cannot be stored before it
 //! ```
-//! Only two requests hold up a sync: the one at the journal's tip, which is the lowest start among the open requests for
-//! operations of the newest size, and the one for the boundary. If one of them takes longer than 95 of 100 answers did and
-//! than its peer or the median of all should need, another peer is asked for the same. The first answer that verifies wins; the other copy is
-//! withdrawn and costs its peer nothing.
+//! Few requests hold up a sync: the one at the journal's tip, which is the lowest start among the open requests for
+//! operations of the newest size, and those for boundaries, which bring peaks. If one of them takes longer than 95 of 100
+//! answers did, than a factor of what its peer or the median of all should need, and than a minimum (both in
+//! [`HedgeConfig`]), another peer is asked for the same. The first answer that verifies wins; the other copy is withdrawn
+//! and costs its peer nothing.
 //!
 //! # Always
 //! 1. At most two copies of a request are in flight.

@@ -19,7 +19,7 @@
 //! # Always
 //! 1. Slots in use == requests in flight == sum over peers, after every event (P3).
 //! 2. A peer's failure never ends a request: it waits until somebody answers (P2).
-//! 3. Only a provable lie bans; local trouble costs nothing (P17).
+//! 3. Only a provable lie, or the operator, bans; local trouble costs nothing (P17).
 //! 4. The same events at the same times with the same seed give the same actions.
 //!
 //! `now` is the time since some fixed moment and never goes back; [`Policy::records`] are kept with it, so for whoever

@@ -155,16 +155,19 @@ impl<P: Copy + Ord + Display> Policy<P> {
                 fetch.request.start().get()
             )
         } else if aside == able.len() {
-            format!("all {aside} peers that serve size {size} gave answers that fail under its root")
+            format!(
+                "{} that serve size {size}: all gave answers that fail under its root",
+                peers(aside)
+            )
         } else if able.iter().all(|(_, peer)| peer.paused_until > now) {
             format!(
-                "all {} peers that serve size {size} are busy or left alone for a while",
-                able.len()
+                "{} that serve size {size}: busy (they limit their rate), or left alone for a while",
+                peers(able.len())
             )
         } else {
             format!(
-                "all {} peers that serve size {size} failed this request; asking again soon",
-                able.len()
+                "{} that serve size {size}: all failed this request; asking again soon",
+                peers(able.len())
             )
         })
     }
@@ -193,4 +196,8 @@ impl<P: Copy + Ord + Display> Policy<P> {
             )
         })
     }
+}
+
+fn peers(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "peer" } else { "peers" })
 }

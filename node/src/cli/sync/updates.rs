@@ -1,4 +1,4 @@
-//! `--updates`: later targets, a line each, while the sync runs.
+//! `--updates`: later targets, a line each, while the sync runs. What `cordee apply` prints will do as it stands.
 
 use super::super::Failure;
 use super::super::apply::open;
@@ -43,7 +43,9 @@ fn pass_on(mut input: impl BufRead, name: &str, targets: &mpsc::Sender<Target>) 
         if !read.map_err(|error| usage(error.to_string()))? {
             return Ok(());
         }
-        let target = line
+        // A line of `cordee apply` or `cordee import` ends with the target.
+        let target = line.split_whitespace().next_back().unwrap_or_default();
+        let target = target
             .parse()
             .map_err(|error: cordee_protocol::sync::target::ParseError| usage(error.to_string()))?;
         if targets.blocking_send(target).is_err() {

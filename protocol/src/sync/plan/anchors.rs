@@ -8,7 +8,8 @@
 //!   L = end of what an earlier     what lies on the disk belongs to this log, or is to be fetched again
 //!       run has left here
 //! ```
-//! whatever is held, and before anything else is downloaded. The target's start is asked for in the same way (E31), for
+//! whatever is held, and before anything else is downloaded. A fork ends the sync with both targets; what an earlier run has
+//! left of another log is given up and fetched again. The target's start is asked for in the same way (E31), for
 //! the pinned nodes themselves.
 
 use crate::digest::Digest;
@@ -22,7 +23,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Anchors {
     /// Earlier targets, oldest first; each ends above the one before. One that ends below the current start is asked about
-    /// too, but not waited for: nobody has to serve what lies there.
+    /// too, but not waited for, unless a complete database is at stake: nobody has to serve what lies there.
     earlier: VecDeque<Earlier>,
     /// What an earlier run has left: so many operations under this root; and since when that is asked about.
     prefix: Option<(Location, Digest)>,

@@ -146,7 +146,13 @@ impl Plan {
         let patient = *start <= self.held.size
             && !self.anchors.refused
             && self.buffered_bytes < self.config.max_buffered_bytes / 2;
-        let needed = self.target.start()..head.size;
+        // Nobody has to serve what lies below the start, so a tie there is waited for only where a complete database is given
+        // up for the new target: a fork must not cost it.
+        let needed = if self.unmakes {
+            Location::ZERO..head.size
+        } else {
+            self.target.start()..head.size
+        };
         let since = self.anchors.missing_since(needed).filter(|_| patient)?;
         Some(since.saturating_add(self.config.tie_patience))
     }
@@ -166,6 +172,7 @@ impl Plan {
             self.coverage.remove(start..batch.end);
             if batch.end > self.held.size {
                 out.push(Command::Append(batch.id, self.held.size));
+                self.unmakes = false;
                 self.held.size = batch.end;
             } else {
                 out.push(Command::Forget(batch.id));

@@ -62,6 +62,7 @@ impl Plan {
             self.fetched_from = held.size;
         }
         self.held = held;
+        self.unmakes = held.guarded;
         self.cover_again();
         if let Some((size, root)) = left_over(&held) {
             self.anchors.set_prefix(now, size, root);

@@ -356,3 +356,37 @@ fn only_the_newest_last_operation_is_asked_for_while_a_database_is_guarded() {
         assert_eq!(plan.progress().in_flight, 1);
     }
 }
+
+#[test]
+fn a_complete_database_is_given_up_only_when_the_tie_is_known_or_cannot_be_had() {
+    // W23.1, W10.1: the later target begins above the earlier one, whose database is complete and would go.
+    let mut plan = reached(config(4, 64), 4, 20);
+    let held = Held {
+        size: at(25),
+        pinned: false,
+        guarded: true,
+        root: None,
+    };
+    plan.updated(target(25, 60));
+    let last = asked(&plan.on_event(NOW, Event::Retargeted(held)));
+    plan.verified(last[0].0, 1, 10);
+    let open = asked(&plan.on_event(NOW, Event::LastChecked));
+    let starts: Vec<_> = open.iter().map(|row| (row.1, row.3)).collect();
+    assert_eq!(starts, [(25, true), (20, true), (26, false)]);
+    plan.tied(open[0].0, 1, 10, Some(root(25)));
+    plan.verified(open[2].0, open[2].2, 330);
+    let progress = plan.progress();
+    assert_eq!((progress.size, progress.waiting), (at(25), Waiting::Tie));
+    let mut forked = plan.clone();
+    let commands = forked.tied(open[1].0, 1, 10, Some(OTHER));
+    assert!(
+        matches!(commands[..], [Command::Fail(Ended::Fork { .. })]),
+        "{commands:?}"
+    );
+    // Nobody can show it: then without.
+    let commands = plan.on_event(NOW + Config::default().tie_patience, Event::Tick);
+    assert!(
+        matches!(commands[..], [Command::Append(..), .., Command::CheckRoot(_)]),
+        "{commands:?}"
+    );
+}
