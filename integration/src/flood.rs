@@ -4,7 +4,7 @@
 
 use clap::ValueEnum;
 use cordee_protocol::Location;
-use cordee_protocol::codec::put_varint;
+use cordee_protocol::codec::{Encode, put_varint};
 use cordee_protocol::wire::{Ask, PROTOCOL, Request};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::request_response::{self, Event, Message, ProtocolSupport};
@@ -204,7 +204,8 @@ impl Flooder {
 
     fn send(&mut self) {
         let Some(server) = self.server else { return };
-        self.swarm.behaviour_mut().send_request(&server, self.frame());
+        let frame = self.frame();
+        self.swarm.behaviour_mut().send_request(&server, frame);
         self.sent.sent += 1;
         self.open += 1;
     }

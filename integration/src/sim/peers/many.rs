@@ -10,13 +10,15 @@
 //! - The **goodput** is what verified in it, over its length.
 //! - A peer with `k` requests of `B` bytes open, an uplink of `u` and a round trip of `r` **carries**
 //!   `min(u, k * B / (r + B / u))`: requests follow each other through the round trip until the uplink is full.
-//! - The **bound** is what the peers that were asked in the steady phase carry if `n` requests are open and lie where they
-//!   carry most: `n` is the least of the engine's `max_outstanding_requests` and the policy's `in_flight`; no peer has more
+//! - The **bound** is what the chosen peers carry if `n` requests are open and lie where they carry most. Chosen are those
+//!   that were asked in a [`SLICE`] of the steady phase; the bound is the mean over its slices, as better peers are found on and
+//!   on and nobody can use them before: `n` is the least of the engine's `max_outstanding_requests` and the policy's `in_flight`; no peer has more
 //!   than the policy's `window_max`. As each request more at a peer brings no more than the one before, the best placement
 //!   takes the `n` best ones. `B` is the mean of the answers that verified.
 //!
 //! Nobody can be above it, as it knows every link from the start, explores nothing and loses nothing.
 
+use crate::sim::disk::DiskConfig;
 use crate::sim::named::{joiner, peer};
 use crate::sim::net::{Access, NodeId};
 use crate::sim::peer::Conduct;
@@ -41,6 +43,9 @@ pub const SCALE: u64 = 96;
 
 /// Shares of the verified bytes between which the steady phase lies.
 pub const STEADY: Range<f64> = 0.4..0.95;
+
+/// In which time the chosen peers are taken to be the same.
+pub const SLICE: Duration = Duration::from_secs(5);
 
 /// Operations in a request, of 512 bytes each.
 const BATCH: u64 = 16;
@@ -78,6 +83,13 @@ pub fn sized(seed: u64, peers: NodeId, requests: u64) -> Scenario {
         max_buffered_bytes: (256 << 20) / SCALE,
         ..plan::Config::default()
     };
+    // A disk that is not what everything waits for.
+    joiner.disk = DiskConfig {
+        buffer_bytes: 256 << 10,
+        save_bytes: 1 << 20,
+        rate: 1 << 30,
+        ..DiskConfig::default()
+    };
     joiner.policy.rate.assumed /= SCALE as f64;
     joiner.policy.fetch.request_bytes_min /= SCALE;
     joiner.policy.fetch.probe_bytes /= SCALE;
@@ -114,7 +126,7 @@ fn draw(id: NodeId, source: SourceId, rng: &mut ChaCha8Rng) -> PeerSpec {
 pub struct Goodput {
     /// Verified bytes a second in the steady phase.
     pub rate: f64,
-    /// What those that were asked in it can carry.
+    /// What those that were chosen in it can carry.
     pub bound: f64,
     /// How many were asked in it.
     pub asked: usize,
@@ -149,25 +161,22 @@ pub fn goodput(scenario: &Scenario, report: &Report) -> Option<Goodput> {
     let inside = || gains.iter().filter(|(at, _, _)| steady.contains(at));
     let bytes: u64 = inside().map(|(_, _, bytes)| bytes).sum();
     let mean = bytes as f64 / inside().count().max(1) as f64;
-    let asks = &report.traffic.asks;
-    let asked: BTreeSet<_> = (asks.iter())
-        .filter(|(at, _)| steady.contains(at))
-        .map(|(_, peer)| *peer)
-        .collect();
-    let most = joiner
-        .engine
-        .max_outstanding_requests
-        .min(joiner.policy.fetch.in_flight);
-    let bound = bound(
-        scenario,
-        &asked,
-        mean,
-        most.get(),
-        joiner.policy.rate.window_max as usize,
-    );
+    let most = (joiner.engine.max_outstanding_requests).min(joiner.policy.fetch.in_flight);
+    let window = joiner.policy.rate.window_max as usize;
+    // Weighted by their time: the last slice may be shorter.
+    let (mut carried, mut asked, mut from) = (0.0, BTreeSet::new(), steady.start);
+    while from < steady.end {
+        let slice = from..steady.end.min(from + SLICE);
+        let asks = (report.traffic.asks.iter()).filter(|(at, _)| slice.contains(at));
+        let chosen: BTreeSet<_> = asks.map(|(_, peer)| *peer).collect();
+        let seconds = (slice.end - slice.start).as_secs_f64();
+        carried += seconds * bound(scenario, &chosen, mean, most.get(), window);
+        asked.extend(chosen);
+        from = slice.end;
+    }
     Some(Goodput {
         rate: bytes as f64 / seconds.max(1e-9),
-        bound,
+        bound: carried / seconds.max(1e-9),
         asked: asked.len(),
         seconds,
     })

@@ -24,7 +24,7 @@ pub struct Row {
 
 /// The names of the columns of a [`Row`].
 pub const HEADINGS: &str = "       seeds  |  virtual s: min / median / max  | no news  of it lies | bans right  wrong | lied, not banned | \
-suspect in: runs  max s | of bound: min / median | ended right";
+suspect in: runs  max s | of bound: min / median  asked | ended right";
 
 impl Row {
     /// What came of one seed.
@@ -92,7 +92,15 @@ impl fmt::Display for Row {
         let ratios = self.of_bound();
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         let of_bound = match ratios.first() {
-            Some(least) => format!("{} / {}", percent(*least), percent(median(&ratios))),
+            Some(least) => {
+                let asked: usize = self.goodput.iter().map(|one| one.asked).sum();
+                format!(
+                    "{} / {}  {}",
+                    percent(*least),
+                    percent(median(&ratios)),
+                    asked / ratios.len()
+                )
+            }
             None => "-".into(),
         };
         write!(
