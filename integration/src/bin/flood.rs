@@ -185,7 +185,7 @@ impl Measure<'_> {
             let name = format!("{kind:?}-{run}-beside");
             // Until the bursts of its quotas are gone, or until the honest node is connected.
             let is_first = kind != Kind::Connections;
-            let (lead, lag) = if is_first { (3000, 0) } else { (0, 400) };
+            let (lead, lag) = if is_first { (3000, 0) } else { (0, 1000) };
             let (lead, lag) = (Duration::from_millis(lead), Duration::from_millis(lag));
             let (start, syncs) = (tokio::time::sleep(lag), async {
                 tokio::time::sleep(lead).await;
