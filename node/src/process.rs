@@ -108,6 +108,14 @@ impl Program {
         })
     }
 
+    /// The program at `path`.
+    pub fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            environment: Vec::new(),
+        }
+    }
+
     /// With a setting of `cordee.toml` overridden in the environment, like `network.listen`.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {

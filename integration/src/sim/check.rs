@@ -16,6 +16,7 @@ use cordee_protocol::{Digest, Elements, Location, Position, Request, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A root and the size it is over.
 pub type Root = (Digest, Location);
@@ -32,6 +33,10 @@ pub struct Judge {
     held: BTreeMap<Root, BTreeSet<NodeId>>,
     refused: BTreeMap<NodeId, u64>,
     banned: BTreeSet<NodeId>,
+    /// When an answer under a root was first refused.
+    since: BTreeMap<Root, Duration>,
+    /// How long after that roots were called suspect, at most.
+    suspected_after: Option<Duration>,
     largest: usize,
 }
 
@@ -46,6 +51,8 @@ impl Judge {
             held: BTreeMap::new(),
             refused: BTreeMap::new(),
             banned: BTreeSet::new(),
+            since: BTreeMap::new(),
+            suspected_after: None,
             largest: 0,
         }
     }
@@ -58,6 +65,7 @@ impl Judge {
     /// The policy was told that `peer` gave a false answer; `banned` says whom it bans now.
     pub fn on_refused(&mut self, world: &World, peer: NodeId, root: Root, banned: impl Fn(NodeId) -> bool) {
         *self.refused.entry(peer).or_default() += 1;
+        self.since.entry(root).or_insert_with(|| world.time.now());
         if !self.liars.contains(&peer) && self.source.has_root(&root.0, root.1) {
             world.fail(format!(
                 "P10: honest peer {peer} was told false at size {}",
@@ -104,6 +112,10 @@ impl Judge {
                 root.1
             ));
         }
+        if let Some(since) = self.since.get(&root) {
+            let after = world.time.now().saturating_sub(*since);
+            self.suspected_after = self.suspected_after.max(Some(after));
+        }
         self.suspect.insert(root);
         self.held.remove(&root);
     }
@@ -121,6 +133,16 @@ impl Judge {
     /// How often each peer was told false.
     pub fn refused(&self) -> &BTreeMap<NodeId, u64> {
         &self.refused
+    }
+
+    /// Who was ever banned and never lied.
+    pub fn wronged(&self) -> usize {
+        self.banned.difference(&self.liars).count()
+    }
+
+    /// The longest time from the first refused answer under a root until that root was called suspect, if one was.
+    pub fn suspected_after(&self) -> Option<Duration> {
+        self.suspected_after
     }
 
     /// The largest answer so far, in bytes.

@@ -10,11 +10,12 @@ use super::net::NodeId;
 use super::peer::NETWORK;
 use super::resolver::Delivery;
 use super::time::{Key, locked};
+use super::traffic::Traffic;
 use super::world::World;
 use cordee_protocol::wire::{Ask, Status};
 use cordee_protocol::{Digest, Request};
 use cordee_resolver_p2p::policy::{Action, AttemptId, Config, Failure, FetchId, Policy, Receipt, Turn};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,6 +38,9 @@ struct State {
     links: BTreeMap<NodeId, Link>,
     timer: Option<(Duration, Key)>,
     judge: Judge,
+    traffic: Traffic,
+    /// Banned, and let in to show that they can tell the truth.
+    paroled: BTreeSet<NodeId>,
     progress: Duration,
 }
 
@@ -73,6 +77,8 @@ impl Hub {
                 links: BTreeMap::new(),
                 timer: None,
                 judge,
+                traffic: Traffic::default(),
+                paroled: BTreeSet::new(),
                 progress: Duration::ZERO,
             }),
             suspect: Notify::new(),
@@ -109,6 +115,11 @@ impl Hub {
     /// When an answer last verified.
     pub fn progress(&self) -> Duration {
         locked(&self.state).progress
+    }
+
+    /// What was asked for and what came, so far.
+    pub fn traffic(&self) -> Traffic {
+        locked(&self.state).traffic.clone()
     }
 
     /// What the judge has seen.
@@ -174,6 +185,11 @@ impl Hub {
                 request,
             } => match self.epoch(state, peer) {
                 Some(epoch) => {
+                    if state.policy.ban(&peer).is_some() && !state.paroled.contains(&peer) {
+                        self.world
+                            .fail(format!("P22: {peer} is banned, and {} asks it", self.id));
+                    }
+                    state.traffic.on_asked(now, peer);
                     self.world
                         .log(|| format!("{} asks {peer} for {}", self.id, show(&request)));
                     self.send(peer, epoch, Purpose::Range(attempt), &Ask::Range(request));
@@ -189,11 +205,20 @@ impl Hub {
             Action::Ban { peer, ban } => {
                 self.world
                     .log(|| format!("{} bans {peer}: it {}", self.id, ban.reason.sentence()));
+                state.paroled.remove(&peer);
                 state.judge.on_ban(&self.world, peer);
                 self.disconnect(now, state, peer);
             }
-            Action::Revoke { peer } => self.disconnect(now, state, peer),
+            Action::Unban { peer } => {
+                state.paroled.remove(&peer);
+                self.world.count("bans that ended", 1);
+            }
+            Action::Revoke { peer } => {
+                state.paroled.remove(&peer);
+                self.disconnect(now, state, peer);
+            }
             Action::Parole { peer } => {
+                state.paroled.insert(peer);
                 self.world.log(|| format!("{} lets {peer} in again", self.id));
                 self.world.count("paroles", 1);
             }
@@ -252,10 +277,14 @@ impl Hub {
         request: &Request,
         root: Root,
         turn: Turn,
+        bytes: usize,
     ) {
         self.world
             .log(|| format!("{} got {turn:?} from {peer} for {}", self.id, show(request)));
         let mut state = locked(&self.state);
+        if turn == Turn::Malformed {
+            state.traffic.false_bytes += bytes as u64;
+        }
         state.policy.on_turned(self.world.time.now(), id, turn);
         if turn == Turn::Malformed {
             self.judge(&mut state, peer, root, Some(false));
@@ -287,8 +316,13 @@ impl Hub {
         self.world
             .log(|| format!("{id} says {verdict:?} to {peer} for {}", show(&heard.request)));
         let mut state = locked(&self.state);
-        if verdict == Some(true) {
-            state.progress = now;
+        match verdict {
+            Some(true) => {
+                state.progress = now;
+                state.traffic.on_verified(now, peer, heard.bytes as u64);
+            }
+            Some(false) => state.traffic.false_bytes += heard.bytes as u64,
+            None => {}
         }
         if let Some(receipt) = &heard.receipt {
             state.policy.on_verdict(now, receipt, verdict);
@@ -324,5 +358,7 @@ pub(super) struct Heard {
     pub(super) peer: NodeId,
     pub(super) request: Request,
     pub(super) root: Root,
+    /// Of the answer.
+    pub(super) bytes: usize,
     pub(super) receipt: Option<Receipt<NodeId>>,
 }

@@ -41,6 +41,7 @@ pub mod lies;
 pub mod named;
 pub mod net;
 pub mod peer;
+pub mod peers;
 pub mod random;
 pub mod report;
 pub mod resolver;
@@ -48,6 +49,7 @@ pub mod run;
 pub mod scenario;
 pub mod source;
 pub mod time;
+pub mod traffic;
 pub mod world;
 
 pub use report::Report;

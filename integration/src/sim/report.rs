@@ -1,5 +1,6 @@
 //! What came of simulations: one, or many added up.
 
+use super::traffic::Traffic;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -33,6 +34,14 @@ pub struct Report {
     pub counts: BTreeMap<String, u64>,
     /// By lie.
     pub liars: BTreeMap<&'static str, Liars>,
+    /// What was asked for and what came. Of several only the sums.
+    pub traffic: Traffic,
+    /// Bans of who did lie, over all nodes.
+    pub bans_right: u64,
+    /// Bans of who did not.
+    pub bans_wrong: u64,
+    /// The longest time from the first refused answer under a root until the root was called suspect, if one was.
+    pub suspected_after: Option<Duration>,
     /// The seed and name of each that failed, and why.
     pub failures: Vec<(u64, String, Vec<String>)>,
     /// The events of the one, if they were written down.
@@ -69,6 +78,10 @@ impl Report {
         self.again += other.again;
         self.requests += other.requests;
         self.bytes += other.bytes;
+        self.traffic.add(&other.traffic);
+        self.bans_right += other.bans_right;
+        self.bans_wrong += other.bans_wrong;
+        self.suspected_after = self.suspected_after.max(other.suspected_after);
         for (what, count) in other.counts {
             *self.counts.entry(what).or_default() += count;
         }

@@ -49,7 +49,8 @@ impl Resolver for SimResolver {
             let turn = match Answer::decode(&bytes, &Ask::Range(request)) {
                 Ok(Answer::Range(response)) => {
                     let (success_tx, verdict) = oneshot::channel();
-                    fetch.accept(peer, response.operations.ends().len() as u64, verdict);
+                    let operations = response.operations.ends().len() as u64;
+                    fetch.accept(peer, operations, bytes.len(), verdict);
                     return Ok(FetchResult::new(response, success_tx));
                 }
                 Ok(Answer::Unavailable) => Turn::Unavailable,
@@ -57,7 +58,7 @@ impl Resolver for SimResolver {
                 Ok(Answer::Refused) => Turn::Refused,
                 Ok(Answer::Status(_)) | Err(_) => Turn::Malformed,
             };
-            fetch.turn(peer, turn);
+            fetch.turn(peer, turn, bytes.len());
         }
     }
 }
@@ -94,17 +95,19 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    fn turn(&self, peer: NodeId, turn: Turn) {
-        self.hub.turn(self.id, peer, &self.request, self.root, turn);
+    fn turn(&self, peer: NodeId, turn: Turn, bytes: usize) {
+        self.hub
+            .turn(self.id, peer, &self.request, self.root, turn, bytes);
     }
 
-    fn accept(&mut self, peer: NodeId, operations: u64, verdict: oneshot::Receiver<bool>) {
+    fn accept(&mut self, peer: NodeId, operations: u64, bytes: usize, verdict: oneshot::Receiver<bool>) {
         self.accepted = true;
         self.attempt.on_closed(&self.request);
         let heard = Heard {
             peer,
             request: self.request,
             root: self.root,
+            bytes,
             receipt: self.hub.accept(self.id, operations),
         };
         let (hub, attempt) = (Arc::clone(self.hub), Arc::clone(self.attempt));

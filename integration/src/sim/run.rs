@@ -186,11 +186,22 @@ fn report(scenario: &Scenario, world: &World, joiners: &[Arc<Joiner>]) -> Report
         steps: world.time.steps(),
         ..Report::default()
     };
+    if let [only] = joiners {
+        report.traffic = only.hub().traffic();
+        report.traffic.forget_sums();
+    }
     for joiner in joiners {
         let totals = joiner.totals();
         report.fetched += totals.fetched;
         report.again += totals.again;
         report.requests += totals.requests;
+        report.traffic.add(&joiner.hub().traffic());
+        joiner.hub().with_judge(|judge| {
+            let wrong = judge.wronged() as u64;
+            report.bans_wrong += wrong;
+            report.bans_right += judge.banned().len() as u64 - wrong;
+            report.suspected_after = report.suspected_after.max(judge.suspected_after());
+        });
         report.synced += u64::from(joiner.is_done())
             * joiner
                 .target()

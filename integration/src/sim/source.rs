@@ -14,10 +14,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 /// The kinds that simulations use: all families, with values of any length and of one.
 pub const KINDS: usize = 6;
 
+/// One more, which is not drawn: appended values of [`WIDE_VALUE`] bytes, for logs that are large and not long.
+pub const WIDE: usize = KINDS;
+
+/// Bytes of each value of a log of kind [`WIDE`].
+pub const WIDE_VALUE: usize = 511;
+
 /// What a log is grown from. Equal names are equal logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceId {
-    /// Which kind, below [`KINDS`].
+    /// Which kind, below [`KINDS`] or [`WIDE`].
     pub kind: usize,
     /// What its content follows from.
     pub seed: u64,
@@ -33,6 +39,10 @@ impl SourceId {
     /// The kind of the log.
     pub fn database(&self) -> Kind {
         let fixed = |family| Kind::fixed(family, 24).unwrap_or(Kind::variable(family));
+        if self.kind == WIDE {
+            let family = Family::Keyless;
+            return Kind::fixed(family, WIDE_VALUE).unwrap_or(Kind::variable(family));
+        }
         match self.kind % KINDS {
             0 => Kind::variable(Family::AnyUnordered),
             1 => fixed(Family::AnyUnordered),

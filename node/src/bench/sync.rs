@@ -35,6 +35,8 @@ pub struct Options {
     pub peers: usize,
     /// How often; the report has medians.
     pub runs: usize,
+    /// After each run make another, with the first server throttled to so many bytes a second.
+    pub slow_peer: Option<u32>,
 }
 
 /// The figures; all but the first five are medians over the runs. MB are 10^6 bytes.
@@ -52,6 +54,12 @@ pub struct Report {
     pub encoded_bytes: u64,
     /// Time of the sync.
     pub sync_s: f64,
+    /// The same with one server throttled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_peer_sync_s: Option<f64>,
+    /// What the throttled server costs: how much longer that takes, as a share. Of each pair of runs; negative if it took less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_peer_cost: Option<f64>,
     /// Operations a second.
     pub ops_per_s: f64,
     /// Encoded bytes a second.
@@ -104,16 +112,21 @@ pub enum Error {
 pub async fn run(options: Options, audience: Arc<dyn Audience>) -> Result<Report, Error> {
     let bench = Bench::prepare(options, audience.clone()).await?;
     audience.stage(&format!("{} servers start", options.peers), 0);
-    let servers = try_join_all((1..=options.peers).map(|n| bench.serve(n))).await?;
+    let servers = try_join_all((1..=options.peers).map(|n| bench.serve(n, None))).await?;
+    let slow = match options.slow_peer {
+        Some(bytes) => Some(bench.serve(options.peers + 1, Some(bytes)).await?),
+        None => None,
+    };
     let raw_servers = try_join_all((1..=options.peers).map(|n| bench.serve_raw(n))).await?;
     let mut runs = Vec::new();
     for n in 1..=options.runs {
         audience.stage(&format!("run {n} of {}", options.runs), 0);
-        runs.push(bench.measure(n, &servers, &raw_servers).await?);
+        runs.push(bench.measure(n, &servers, &raw_servers, slow.as_ref()).await?);
     }
     let processes = servers
         .into_iter()
         .chain(raw_servers)
+        .chain(slow)
         .map(|server| server.process);
     join_all(processes.map(Process::stop)).await;
     Ok(bench.report(&runs))
@@ -137,6 +150,8 @@ struct Server {
 #[derive(Clone, Copy, Debug, Default)]
 struct Run {
     sync_s: f64,
+    /// With one server throttled.
+    slow_s: f64,
     raw_s: f64,
     open_s: f64,
     client: Usage,
@@ -166,7 +181,8 @@ impl Bench {
             filled.map_err(folder::Error::from)?;
             let (target, bytes) = (database.target(), parts::encoded_bytes(&database)?);
             drop(database);
-            for n in 2..=options.peers {
+            // One more to be throttled.
+            for n in 2..=options.peers + usize::from(options.slow_peer.is_some()) {
                 let other = make(&kept.path().join(format!("server-{n}")))?;
                 copy_files(&first.data(), &other.data())?;
             }
@@ -182,7 +198,8 @@ impl Bench {
         })
     }
 
-    async fn serve(&self, n: usize) -> Result<Server, Error> {
+    /// - `slow`: bytes a second that it sends at most.
+    async fn serve(&self, n: usize, slow: Option<u32>) -> Result<Server, Error> {
         #[derive(Deserialize)]
         struct Ready {
             listen: Vec<String>,
@@ -198,7 +215,14 @@ impl Bench {
             "-C",
             path(&folder),
         ];
-        let mut process = self.start(&name, &args)?;
+        let program = match slow {
+            Some(bytes) => (self.program.clone())
+                .with("serve.bytes_per_second", bytes)
+                .with("serve.burst_bytes", bytes),
+            None => self.program.clone(),
+        };
+        let log = self.folder(&format!("{name}.log"));
+        let mut process = program.start(&name, args, &log, Messages::Log)?;
         let Ready { listen } = process.hear(LIMIT).await?;
         let address = listen.into_iter().next().unwrap_or_default();
         Ok(Server { address, process })
@@ -210,28 +234,32 @@ impl Bench {
         Ok(Server { address, process })
     }
 
-    async fn measure(&self, n: usize, servers: &[Server], raw_servers: &[Server]) -> Result<Run, Error> {
+    async fn measure(
+        &self,
+        n: usize,
+        servers: &[Server],
+        raw_servers: &[Server],
+        slow: Option<&Server>,
+    ) -> Result<Run, Error> {
         let bytes = self.encoded_bytes.to_string();
         let mut args = vec!["bench", "raw-client", "--bytes", &bytes];
         args.extend(raw_servers.iter().flat_map(|server| ["--peer", &server.address]));
         let raw: RawDone = self.start(&format!("raw-client-{n}"), &args)?.finish().await?;
 
         let name = format!("client-{n}");
-        let folder = self.folder(&name);
-        let folder = make(&folder)?;
-        let target = self.target.to_string();
-        let mut args = vec![
-            "bench",
-            "sync-client",
-            "-C",
-            path(folder.path()),
-            "--target",
-            &target,
-        ];
-        args.extend(servers.iter().flat_map(|server| ["--peer", &server.address]));
+        let folder = make(&self.folder(&name))?;
         let before = usage(servers);
-        let (sync_s, client) = self.time(&name, &args).await?;
+        let all: Vec<_> = servers.iter().collect();
+        let (sync_s, client) = self.sync(&name, &folder, &all).await?;
         let after = usage(servers);
+        let mut slow_s = f64::NAN;
+        if let Some(slow) = slow {
+            let name = format!("client-{n}-slow");
+            let folder = make(&self.folder(&name))?;
+            let all: Vec<_> = servers[1..].iter().chain([slow]).collect();
+            (slow_s, _) = self.sync(&name, &folder, &all).await?;
+            std::fs::remove_dir_all(folder.path())?;
+        }
 
         let opener = ["bench", "open", "-C", path(folder.path())];
         let (open_s, _) = self.time(&format!("open-{n}"), &opener).await?;
@@ -239,6 +267,7 @@ impl Bench {
         std::fs::remove_dir_all(folder.path())?;
         Ok(Run {
             sync_s,
+            slow_s,
             raw_s: raw.seconds,
             open_s,
             client: Usage {
@@ -251,6 +280,19 @@ impl Bench {
             },
             disk_bytes,
         })
+    }
+
+    async fn sync(
+        &self,
+        name: &str,
+        folder: &Folder,
+        servers: &[&Server],
+    ) -> Result<(f64, Answering), Error> {
+        let target = self.target.to_string();
+        let of = path(folder.path());
+        let mut args = vec!["bench", "sync-client", "-C", of, "--target", &target];
+        args.extend(servers.iter().flat_map(|server| ["--peer", &server.address]));
+        self.time(name, &args).await
     }
 
     /// From the start of a process until it says that its database answers, in seconds.
@@ -284,6 +326,7 @@ impl Bench {
             of(|run| run.sync_s),
             of(|run| run.raw_s),
         );
+        let slow = |figure: fn(&Run) -> f64| self.options.slow_peer.map(|_| of(figure));
         let megabytes = self.encoded_bytes as f64 / 1e6;
         Report {
             ops,
@@ -292,6 +335,8 @@ impl Bench {
             runs: runs.len(),
             encoded_bytes: self.encoded_bytes,
             sync_s,
+            slow_peer_sync_s: slow(|run| run.slow_s),
+            slow_peer_cost: slow(|run| run.slow_s / run.sync_s - 1.0),
             ops_per_s: to_thousandths(ops as f64 / sync_s),
             mb_per_s: to_thousandths(megabytes / sync_s),
             raw_s,

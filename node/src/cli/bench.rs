@@ -57,6 +57,10 @@ struct Sync {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
     peers: u64,
 
+    /// After each run make another with one of the servers throttled to so many bytes a second, and tell what that costs
+    #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    slow_peer: Option<u32>,
+
     /// How often to measure
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     runs: u64,
@@ -161,6 +165,7 @@ impl Sync {
             },
             peers: self.peers as usize,
             runs: self.runs as usize,
+            slow_peer: self.slow_peer,
         };
         let screen = Arc::new(Screen::new(self.json));
         let ended = sync::run(options, screen.clone()).await;
@@ -171,13 +176,23 @@ impl Sync {
 }
 
 fn table(report: &sync::Report) -> String {
+    let slow = match (report.slow_peer_sync_s, report.slow_peer_cost) {
+        (Some(seconds), Some(cost)) => {
+            let percent = 100.0 * cost;
+            format!(
+                "\nwith one server throttled {seconds:.2} s   (it costs {percent:.1} %, the median of {} pairs)",
+                report.runs
+            )
+        }
+        _ => String::new(),
+    };
     format!(
         "{ops} operations, {mb:.1} MB, from {peers} peers; medians of {runs} runs\n\
          sync      {sync_s:.2} s   {ops_per_s:.0} operations/s   {mb_per_s:.1} MB/s\n\
          raw       {raw_s:.2} s   {raw:.1} MB/s   (the sync takes {times:.1} times as long)\n\
          open      {open_s:.2} s   {disk:.1} MB on disk\n\
          client    {client_cpu:.2} s CPU   {client_rss:.0} MiB at most\n\
-         servers   {server_cpu:.2} s CPU together   {server_rss:.0} MiB at most, each",
+         servers   {server_cpu:.2} s CPU together   {server_rss:.0} MiB at most, each{slow}",
         ops = report.ops,
         mb = report.encoded_bytes as f64 / 1e6,
         peers = report.peers,

@@ -60,6 +60,9 @@ pub struct EscrowConfig {
     /// After failures and no success for this long, the target is suspect. Peers that failed under a suspect target
     /// are asked again after the same time.
     pub patience: Duration,
+    /// That everybody connected has failed says nothing before the first failure is so old: a dial takes a round trip or
+    /// three, and more where packets are lost, and liars that are quick must not make a good target suspect.
+    pub settle: Duration,
     /// Every reachable peer must have failed, and at least so many.
     pub min_peers: usize,
     /// They must come from at least so many address prefixes.
@@ -83,7 +86,8 @@ pub struct RateConfig {
     /// Substreams open to one peer, withdrawn and timed out requests included: these run on until the transfer ends.
     /// Well below what a server lets one connection open (256 here, 100 by default in libp2p).
     pub streams_max: usize,
-    /// Share of the picks that ignore rates, so that a peer's luck can change.
+    /// Share of the picks that ignore rates, so that a peer's luck can change; and the most of the slots in use that such
+    /// picks and those of new peers have at once (one at least).
     pub explore: f64,
 }
 
@@ -232,6 +236,7 @@ impl Default for EscrowConfig {
     fn default() -> Self {
         Self {
             patience: Duration::from_secs(60),
+            settle: Duration::from_secs(5),
             min_peers: 3,
             min_prefixes: 2,
             roots: const { NonZeroUsize::new(1024).unwrap() },

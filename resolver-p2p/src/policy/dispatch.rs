@@ -15,7 +15,7 @@ use super::Policy;
 use super::fetch::{Attempt, AttemptId, Fetch, FetchId, beginning, patience};
 use super::peer::Peer;
 use super::prefix::Prefix;
-use super::select::{Candidate, pick};
+use super::select::{Candidate, Pick, pick};
 use cordee_protocol::Request;
 use cordee_protocol::wire::limits::SOFT_OPERATION_BYTES;
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ impl<P: Copy + Ord> Policy<P> {
                 break;
             }
             match self.choose(now, id) {
-                Choice::Peer(peer) => self.send(now, id, peer),
+                Choice::Peer(pick) => self.send(now, id, pick),
                 Choice::Wait => {}
                 Choice::Nobody => uncovered = true,
             }
@@ -91,7 +91,18 @@ impl<P: Copy + Ord> Policy<P> {
                 fresh: peer.asked == 0,
             })
             .collect();
-        pick(&candidates, self.config.rate.explore, &mut self.rng).map_or(Choice::Wait, Choice::Peer)
+        // A second copy is not for exploring.
+        let may_explore = fetch.copies.is_empty() && self.has_room_to_explore();
+        let explore = self.config.rate.explore;
+        pick(&candidates, may_explore, explore, &mut self.rng).map_or(Choice::Wait, Choice::Peer)
+    }
+
+    /// Whether one more request may go to a peer to learn of it: such requests have a share of the slots in use, and one at
+    /// least. A peer may be a thousand times slower than the best, and holds its slot for as much longer.
+    fn has_room_to_explore(&self) -> bool {
+        let exploring = self.attempts.values().filter(|attempt| attempt.explores).count();
+        let share = self.config.rate.explore.clamp(0.0, 1.0) * self.attempts.len() as f64;
+        exploring < (share as usize).max(1)
     }
 
     /// Requests in flight by prefix; those of private addresses are not counted (P23).
@@ -139,8 +150,9 @@ impl<P: Copy + Ord> Policy<P> {
         Some(usize::from(again.is_some()))
     }
 
-    /// Ask `name` for `id`, or for the beginning of it.
-    pub(super) fn send(&mut self, now: Duration, id: FetchId, name: P) {
+    /// Ask whom `pick` names for `id`, or for the beginning of it.
+    pub(super) fn send(&mut self, now: Duration, id: FetchId, pick: Pick<P>) {
+        let name = pick.peer;
         let new = self.new_rate();
         let (Some(fetch), Some(peer)) = (self.fetches.get(&id), self.peers.get(&name)) else {
             return;
@@ -174,6 +186,7 @@ impl<P: Copy + Ord> Policy<P> {
                 deadline: now + patience,
                 bytes,
                 depth: peer.in_flight,
+                explores: pick.explores,
             },
         );
         self.actions.push_back(Action::Ask {
@@ -260,7 +273,7 @@ impl<P: Copy + Ord> Policy<P> {
 
 /// Whom a request goes to.
 pub(super) enum Choice<P> {
-    Peer(P),
+    Peer(Pick<P>),
     /// Somebody will have room, or may be asked again.
     Wait,
     /// Nobody that may be asked says to have it.

@@ -1,7 +1,9 @@
 //! Penalties held back until a root is known to be satisfiable (P20).
 //!
 //! A peer that fails under a root has lied, or the root is wrong and nobody could have passed. Which of the two is known
-//! once any answer verifies. Until then a failing peer is set aside for that root and pays nothing.
+//! once any answer verifies. Until then a failing peer is set aside for that root and pays nothing. Even if everybody who is
+//! connected has failed, a root is not suspect before the first failure is [`EscrowConfig::settle`] old: liars are quick, and an
+//! honest peer may still be on its way.
 //!
 //! ```text
 //!            refused: set aside, held            verified
@@ -38,12 +40,21 @@ struct Entry<P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Nothing verified yet; the first failure came at this time.
-    Open { failing_since: Option<Duration> },
+    Open {
+        failing_since: Option<Duration>,
+        /// It is long enough ago that who has not connected by now does not count.
+        settled: bool,
+    },
     /// An answer verified. Who is aside stays so until then.
     Proven { until: Duration },
     /// Nobody satisfies it. Who is aside stays so until then.
     Suspect { until: Duration },
 }
+
+const OPEN: Stage = Stage::Open {
+    failing_since: None,
+    settled: false,
+};
 
 impl<P: Copy + Ord> Escrow<P> {
     pub(super) fn new(config: EscrowConfig) -> Self {
@@ -75,7 +86,7 @@ impl<P: Copy + Ord> Escrow<P> {
         let entry = self.entry(root);
         *entry.aside.entry(peer).or_default() += 1;
         match &mut entry.stage {
-            Stage::Open { failing_since } => {
+            Stage::Open { failing_since, .. } => {
                 failing_since.get_or_insert(now);
                 false
             }
@@ -112,7 +123,8 @@ impl<P: Copy + Ord> Escrow<P> {
         let failing = matches!(
             entry.stage,
             Stage::Open {
-                failing_since: Some(_)
+                failing_since: Some(_),
+                ..
             }
         );
         failing.then(|| {
@@ -130,7 +142,40 @@ impl<P: Copy + Ord> Escrow<P> {
 
     /// When [`Self::on_timeout`] next has work.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
-        self.roots.values().filter_map(|entry| self.due(entry)).min()
+        let settles = |entry| self.settles(entry).or_else(|| self.due(entry));
+        self.roots.values().filter_map(settles).min()
+    }
+
+    /// Whether the first failure under `root` is long enough ago that everybody's failure says something.
+    pub(super) fn is_settled(&self, root: &Root) -> bool {
+        let stage = self.roots.get(root).map(|entry| entry.stage);
+        matches!(stage, Some(Stage::Open { settled: true, .. }))
+    }
+
+    /// The roots that have settled by `now`, each once: look whether everybody failed under them.
+    pub(super) fn settle(&mut self, now: Duration) -> Vec<Root> {
+        let due: Vec<_> = (self.roots.iter())
+            .filter(|(_, entry)| self.settles(entry).is_some_and(|due| due <= now))
+            .map(|(root, _)| *root)
+            .collect();
+        for root in &due {
+            if let Some(entry) = self.roots.get_mut(root)
+                && let Stage::Open { settled, .. } = &mut entry.stage
+            {
+                *settled = true;
+            }
+        }
+        due
+    }
+
+    fn settles(&self, entry: &Entry<P>) -> Option<Duration> {
+        match entry.stage {
+            Stage::Open {
+                failing_since,
+                settled: false,
+            } => Some(failing_since?.saturating_add(self.config.settle)),
+            _ => None,
+        }
     }
 
     /// Let patience run out where it does; returns the roots that became suspect, with who failed.
@@ -146,7 +191,7 @@ impl<P: Copy + Ord> Escrow<P> {
             } else if let Some(entry) = self.roots.get_mut(&root) {
                 entry.aside.clear();
                 if let Stage::Suspect { .. } = entry.stage {
-                    entry.stage = Stage::Open { failing_since: None };
+                    entry.stage = OPEN;
                 }
             }
         }
@@ -155,7 +200,7 @@ impl<P: Copy + Ord> Escrow<P> {
 
     fn due(&self, entry: &Entry<P>) -> Option<Duration> {
         match entry.stage {
-            Stage::Open { failing_since } => {
+            Stage::Open { failing_since, .. } => {
                 failing_since.map(|since| since.saturating_add(self.config.patience))
             }
             Stage::Suspect { until } => Some(until),
@@ -173,7 +218,7 @@ impl<P: Copy + Ord> Escrow<P> {
             self.order.push_back(root);
         }
         self.roots.entry(root).or_insert_with(|| Entry {
-            stage: Stage::Open { failing_since: None },
+            stage: OPEN,
             aside: BTreeMap::new(),
         })
     }
@@ -211,6 +256,13 @@ mod tests {
     fn p20_a_suspect_root_cancels_and_starts_again() {
         let mut escrow = Escrow::new(EscrowConfig::default());
         escrow.on_refused(secs(0), ROOT, 1);
+        assert_eq!(escrow.poll_timeout(), Some(secs(5)));
+        assert!(escrow.settle(secs(4)).is_empty() && !escrow.is_settled(&ROOT));
+        assert_eq!(escrow.settle(secs(5)), [ROOT]);
+        assert!(
+            escrow.settle(secs(6)).is_empty() && escrow.is_settled(&ROOT),
+            "once"
+        );
         assert_eq!(escrow.poll_timeout(), Some(secs(60)));
         assert!(escrow.on_timeout(secs(59)).is_empty());
         assert_eq!(escrow.on_timeout(secs(60)), [(ROOT, vec![1])]);
@@ -231,6 +283,7 @@ mod tests {
             ..EscrowConfig::default()
         });
         escrow.on_refused(secs(1), ROOT, 1);
+        escrow.settle(secs(6));
         assert_eq!(escrow.poll_timeout(), Some(Duration::MAX));
         assert!(escrow.on_all_failed(secs(2), ROOT).is_some());
         escrow.on_verified(secs(3), ROOT);

@@ -108,6 +108,8 @@ pub(super) struct Attempt<P> {
     pub(super) bytes: u64,
     /// Requests in flight at the peer when this was sent, this included.
     pub(super) depth: usize,
+    /// It was sent to learn of the peer.
+    pub(super) explores: bool,
 }
 
 /// What the caller does.

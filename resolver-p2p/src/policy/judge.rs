@@ -223,13 +223,19 @@ impl<P: Copy + Ord> Policy<P> {
         }
         if self.escrow.on_refused(now, root, peer) {
             self.penalise(now, peer, Offence::Lie);
-        } else if self.all_failed(&root)
+        } else if self.escrow.is_settled(&root) {
+            self.suspect_if_all_failed(now, root);
+        }
+        // What it gave under a root that nobody satisfied yet is no proof that it can tell the truth.
+        self.revoke(now, peer);
+    }
+
+    pub(super) fn suspect_if_all_failed(&mut self, now: Duration, root: Root) {
+        if self.all_failed(&root)
             && let Some(peers) = self.escrow.on_all_failed(now, root)
         {
             self.actions.push_back(Action::Suspect { root, peers });
         }
-        // What it gave under a root that nobody satisfied yet is no proof that it can tell the truth.
-        self.revoke(now, peer);
     }
 
     /// Whether every peer that could be asked under `root` has failed, and they are enough to tell (P20).

@@ -421,6 +421,9 @@ impl<P: Copy + Ord> Policy<P> {
             self.actions.push_back(Action::Unban { peer });
         }
         self.drop_refused(now);
+        for root in self.escrow.settle(now) {
+            self.suspect_if_all_failed(now, root);
+        }
         for (root, peers) in self.escrow.on_timeout(now) {
             self.actions.push_back(Action::Suspect { root, peers });
         }

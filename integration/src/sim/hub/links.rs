@@ -164,6 +164,7 @@ impl Hub {
                 None => state.policy.on_status_failed(now, peer, false),
             },
             Purpose::Range(attempt) => {
+                state.traffic.received_bytes += bytes.len() as u64;
                 if let Some(fetch) = state.policy.on_delivered(now, peer, attempt, bytes.len() as u64) {
                     state.judge.on_delivered(bytes.len());
                     let delivery =
