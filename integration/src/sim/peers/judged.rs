@@ -49,7 +49,7 @@ pub fn wrong_target(seed: u64) -> Scenario {
 pub fn sybils(seed: u64) -> Scenario {
     let (mut scenario, mut rng) = plain("sybils", seed);
     let source = scenario.source;
-    let share_prefix = seed % 2 == 0;
+    let share_prefix = seed.is_multiple_of(2);
     scenario.peers = (0..3)
         .map(|id| {
             let lie = LIES
