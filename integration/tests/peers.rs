@@ -65,13 +65,13 @@ fn p14_p17_an_honest_peer_that_is_slow_is_never_banned() {
 }
 
 #[test]
-fn p30_p32_many_peers_bring_what_the_chosen_ones_can_carry_and_hardly_anything_twice() {
+fn p30_p32_many_peers_bring_most_of_what_the_chosen_ones_can_carry_and_hardly_anything_twice() {
     for seed in 0..2 {
         let scenario = many::sized(seed, 250, 8000);
         let report = run(&scenario, false);
         assert!(report.passed(), "seed {seed}: {:?}", report.failures);
         let goodput = many::goodput(&scenario, &report).expect("it brought something");
-        // With two sampled at random and blind picks by number this was a tenth. PEERS wants 85 % with 1,000 peers.
+        // A guard, not the goal: 85 % is wanted, and is not reached yet.
         assert!(goodput.ratio() >= 0.6, "seed {seed}: {goodput:?}");
         let (twice, all) = (report.traffic.duplicate_bytes(), report.traffic.received_bytes);
         assert!(

@@ -22,6 +22,7 @@ use cordee_node::process::{Messages, Process, Program};
 use cordee_protocol::Target;
 use cordee_protocol::db::KINDS;
 use libp2p::Multiaddr;
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -89,7 +90,7 @@ async fn main() -> Result<()> {
             ended,
         )
         .await?;
-        println!("{}", serde_json::to_string(&sent)?);
+        say(&serde_json::to_string(&sent)?);
         return Ok(());
     }
     measure(&arguments).await
@@ -107,7 +108,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
             .with("serve.bytes_per_second", 0);
     }
     let (target, bytes) = publish(&place.path().join("server"), arguments.ops)?;
-    println!(
+    say(&format!(
         "{} operations, {:.1} MB; quotas of a peer: {}",
         arguments.ops,
         bytes as f64 / 1e6,
@@ -116,11 +117,11 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         } else {
             "64 requests/s, 8 MiB/s"
         }
-    );
-    println!(
+    ));
+    say(&format!(
         "{:<12} {:>9} {:>9} {:>6}  {:>10} {:>11} {:>11}  what the flooder did",
         "flood", "alone s", "beside s", "ratio", "server MiB", "server CPU", "flooder CPU"
-    );
+    ));
     let all = if arguments.kind.is_empty() {
         Kind::value_variants()
     } else {
@@ -212,7 +213,7 @@ impl Measure<'_> {
             ratios.push(alone[run] / beside[run]);
         }
         let runs = self.arguments.runs.max(1) as f64;
-        println!(
+        say(&format!(
             "{:<12} {:>9.2} {:>9.2} {:>6.2}  {:>10.0} {:>10.0}% {:>10.0}%  {last}",
             kind.name(),
             median(alone),
@@ -221,7 +222,7 @@ impl Measure<'_> {
             usage().peak_rss_mib,
             100.0 * cpu / runs,
             100.0 * flooder / runs,
-        );
+        ));
         serving.stop().await;
         Ok(())
     }
@@ -280,6 +281,11 @@ impl Measure<'_> {
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn say(line: &str) {
+    // Whoever closed the other end has read enough.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// Temporary folders' paths are text.
