@@ -6,7 +6,7 @@ use super::record::Record;
 use super::segments::{Layout, Segments, segments};
 use super::{Options, SEGMENT_BITS};
 use bytes::Bytes;
-use cordee_protocol::log::{Journal, Mark, Operations};
+use cordee_protocol::log::{Damage, Journal, Mark, Operations};
 use cordee_protocol::mmr::nodes::peaks_at;
 use cordee_protocol::mmr::position::nodes_between;
 use cordee_protocol::mmr::shape::{peak_count, peaks};
@@ -61,6 +61,16 @@ impl<F: Files> DiskJournal<F> {
     /// # Errors
     /// The same.
     pub fn open_on(files: F, folder: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
+        let journal = Self::open_to_check(files, folder, options)?;
+        journal.check_end()?;
+        Ok(journal)
+    }
+
+    /// As [`Self::open_on`], also where the offset table does not end where the operations do.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_to_check(files: F, folder: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
         let folder = folder.into();
         let [operations, offsets, nodes] = ["operations", "offsets", "nodes"].map(|name| folder.join(name));
         make_folder(&files, &folder)?;
@@ -96,7 +106,7 @@ impl<F: Files> DiskJournal<F> {
         };
         let held = record.held.clone();
         let positions = held.start.position().get()..held.end.position().get();
-        let journal = Self {
+        Ok(Self {
             operations: run(operations, 1, 1 << bits, record.bytes.clone())?,
             offsets: run(
                 offsets,
@@ -116,9 +126,7 @@ impl<F: Files> DiskJournal<F> {
             rewound: None,
             poisoned: false,
             _lock,
-        };
-        journal.check_end()?;
-        Ok(journal)
+        })
     }
 
     /// The folder.
@@ -152,8 +160,12 @@ impl<F: Files> DiskJournal<F> {
     }
 
     /// The offset table and the operations must end together.
-    fn check_end(&self) -> Result<(), Error> {
-        let (end, recorded) = (self.end_before(self.held.end)?, self.operations.end());
+    pub(super) fn check_end(&self) -> Result<(), Error> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let last = Location::new(self.held.end.get() - 1).unwrap_or_default();
+        let (end, recorded) = (self.end_of(last)?, self.operations.end());
         if end == recorded {
             return Ok(());
         }
@@ -163,13 +175,55 @@ impl<F: Files> DiskJournal<F> {
     }
 
     /// Where the operations below `at` end, in the run of operation bytes. `at` lies inside the bounds.
-    fn end_before(&self, at: Location) -> Result<u64, Error> {
+    pub(super) fn end_before(&self, at: Location) -> Result<u64, Error> {
         if at == self.held.start {
             return Ok(self.operations.start());
         }
+        self.end_of(Location::new(at.get() - 1).unwrap_or_default())
+    }
+
+    /// Where the table says that the operation at `at`, which is held, ends.
+    pub(super) fn end_of(&self, at: Location) -> Result<u64, Error> {
         let mut end = [0; OFFSET];
-        self.offsets.read(&self.files, at.get() - 1, &mut end)?;
+        self.offsets.read(&self.files, at.get(), &mut end)?;
         Ok(u64::from_le_bytes(end))
+    }
+
+    /// The bytes of an operation that would stand there, if one can.
+    pub(super) fn bytes_between(&self, first: u64, end: u64) -> Result<Option<Vec<u8>>, Error> {
+        let inside = self.operations.start() <= first && first < end && end <= self.operations.end();
+        if !inside || end - first > MAX_OPERATION as u64 {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; (end - first) as usize];
+        self.operations.read(&self.files, first, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// The error for an entry of the offset table that cuts at the wrong byte.
+    pub(super) fn bad_end(&self, at: Location) -> Result<Error, Error> {
+        Ok(self.bad_offset(at.get(), self.end_of(at)?))
+    }
+
+    /// Write over what is stored of `range`, whose operations begin at byte `first`.
+    pub(super) fn overwrite(
+        &self,
+        range: &Range<Location>,
+        first: u64,
+        operations: &[u8],
+        table: &[u8],
+        nodes: &[u8],
+    ) -> Result<(), Error> {
+        self.check()?;
+        let bytes = self.operations.start()..self.operations.end();
+        let fits = bytes.start <= first && first.saturating_add(operations.len() as u64) <= bytes.end;
+        if !fits || self.buffered() > 0 {
+            return Err(self.bad_offset(range.start.get().saturating_sub(1), first));
+        }
+        self.operations.overwrite(&self.files, first, operations)?;
+        self.offsets.overwrite(&self.files, range.start.get(), table)?;
+        self.nodes
+            .overwrite(&self.files, range.start.position().get(), nodes)
     }
 
     /// As [`Self::end_before`], but an end that cannot be one is an error.
@@ -182,6 +236,20 @@ impl<F: Files> DiskJournal<F> {
             return Ok(end);
         }
         Err(self.bad_offset(at.get().saturating_sub(1), end))
+    }
+
+    /// Where it is stored.
+    pub fn locate(&self, damage: Damage) -> (PathBuf, u64) {
+        match damage {
+            Damage::Operation(at) => match self.end_before(at) {
+                Ok(byte) => self.operations.locate(byte),
+                Err(_) => self.offsets.locate(at.get()),
+            },
+            Damage::Node(position) if position < self.held.start.position() => {
+                (self.folder.join("record"), 0)
+            }
+            Damage::Node(position) => self.nodes.locate(position.get()),
+        }
     }
 
     fn bad_offset(&self, entry: u64, end: u64) -> Error {
@@ -232,7 +300,7 @@ impl<F: Files> DiskJournal<F> {
         }
     }
 
-    fn check_held(&self, asked: Range<Location>) -> Result<(), Error> {
+    pub(super) fn check_held(&self, asked: Range<Location>) -> Result<(), Error> {
         let held = self.held.clone();
         if held.start <= asked.start && asked.start <= asked.end && asked.end <= held.end {
             Ok(())
@@ -314,6 +382,19 @@ impl<F: Files> Nodes for DiskJournal<F> {
         let mut digest = Digest::default();
         self.nodes.read(&self.files, position.get(), &mut digest.0)?;
         Ok(Some(digest))
+    }
+
+    fn nodes(&self, positions: Range<Position>) -> Result<Option<Vec<Digest>>, Error> {
+        self.check()?;
+        let held = self.held.start.position()..self.held.end.position();
+        if positions.start < held.start || positions.end > held.end || positions.start > positions.end {
+            return Ok(None);
+        }
+        let count = positions.end.get() - positions.start.get();
+        let mut bytes = vec![0; count as usize * Digest::LEN];
+        self.nodes.read(&self.files, positions.start.get(), &mut bytes)?;
+        let digests = bytes.as_chunks::<{ Digest::LEN }>().0;
+        Ok(Some(digests.iter().copied().map(Digest).collect()))
     }
 }
 
@@ -442,5 +523,16 @@ impl<F: Files> Journal for DiskJournal<F> {
 
     fn mark(&self) -> Option<&Mark> {
         self.mark.as_ref()
+    }
+
+    fn damaged(&self, damage: Damage) -> Error {
+        let (path, offset) = self.locate(damage);
+        let what = match damage {
+            Damage::Operation(at) => format!("the operation at {at} is not the one under its leaf's digest"),
+            Damage::Node(position) => {
+                format!("the node at position {} does not fit the others", position.get())
+            }
+        };
+        Error::corrupt(&path, offset, what)
     }
 }
