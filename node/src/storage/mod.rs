@@ -87,8 +87,8 @@
 //! Each names file and byte ([`Error::Corrupt`]). The key index is made from the log on every start, so nothing of it is
 //! on the disk. Not found are bits that flip in memory behind a check.
 //!
-//! No content of the files leads to a panic; what
-//! is read from the offset table is held against its neighbours and the recorded length.
+//! No content of the files leads to a panic; what is read from the offset table is held against its neighbours and the
+//! recorded length.
 //!
 //! # Assumptions about the disk
 //! 1. What a successful sync of a file reported is there after a power loss, with the file's length; likewise names after
