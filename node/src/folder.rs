@@ -317,6 +317,29 @@ impl Folder {
         Ok(Writer::open(self.journal()?, target.clone(), self.kind)?)
     }
 
+    /// The log as it is, to be checked: also if its offset table does not end where it should.
+    ///
+    /// # Errors
+    /// [`Error::Bound`], [`Error::InUse`], [`Error::Storage`].
+    pub fn to_check(&self) -> Result<DiskJournal, Error> {
+        self.bind()?;
+        let options = storage::Options::default();
+        DiskJournal::open_to_check(storage::file::OsFiles, self.data(), options).map_err(
+            |error| match error {
+                storage::Error::Locked { .. } => Error::InUse(self.path.clone()),
+                error => error.into(),
+            },
+        )
+    }
+
+    /// The database over a log of this folder.
+    ///
+    /// # Errors
+    /// [`Error::Unfinished`], [`Error::Database`].
+    pub fn open_database(&self, journal: DiskJournal) -> Result<Database, Error> {
+        self.database(journal)
+    }
+
     fn database(&self, journal: DiskJournal) -> Result<Database, Error> {
         Db::open(journal, self.kind).map_err(|error| match error {
             db::database::Error::Unfinished(target) => Error::Unfinished {

@@ -32,6 +32,7 @@ pub mod folder;
 pub mod http;
 #[cfg(feature = "lies")]
 pub mod lies;
+pub mod mending;
 pub mod network;
 pub mod node;
 pub mod process;

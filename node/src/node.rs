@@ -61,7 +61,9 @@ impl Node {
             operation_bytes: config.serve.answer_bytes.get(),
         };
         let (name, kind) = (&config.network.name, &config.network.kind);
-        let source: Arc<dyn Source> = Arc::new(Served::new(name, kind, budget, Arc::clone(&database)));
+        let served = Served::new(name, kind, budget, Arc::clone(&database));
+        served.register(&mut registry);
+        let source: Arc<dyn Source> = Arc::new(served);
         let (source, lies) = corrupt(source, lie)?;
         let listen = &config.network.listen;
         let hooks = hooks(folder, source, lie, &lies);

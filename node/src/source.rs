@@ -1,9 +1,30 @@
 //! A node's database, as others see it.
+//!
+//! # A disk that is damaged
+//! An answer leaves this node only if it leads to the root that the node knows for the size asked at: the newest is in
+//! memory, an earlier one is proven under it ([`serve::proven_answer`]). So whatever has changed on the disk, in operations,
+//! offsets or nodes, pinned ones included, before it was read for this very answer: it is found, and the answer is
+//! "unavailable", which costs an honest peer nothing. The first answer that meets a damaged place names file and byte in
+//! the log; all are counted, in `cordee_store_damaged_total`. What changes in memory after the check is not found, nor is
+//! a damaged record while the node runs, as that is read only when it opens.
+//!
+//! Nothing cheaper says as much: leaves alone show no damaged sibling, and a segment that was right once may not be when it
+//! is read again. It costs two hashes an operation. 500,000 operations of about 126 bytes served to one client, `cordee
+//! bench sync`, development build on two busy cores, two times three runs: 0.52 and 0.55 s of CPU without, 0.70 and
+//! 0.76 s with it.
 
 use crate::folder::Database;
-use cordee_protocol::sync::serve::{self, Budget, Source};
-use cordee_protocol::wire::{Answer, Ask, Frame, Status};
-use std::sync::{Arc, PoisonError, RwLock};
+use crate::storage;
+use cordee_protocol::sync::serve::{self, Budget, KnownRoots, Source};
+use cordee_protocol::wire::{Answer, Ask, Frame, Request, Response, Status};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Damaged places that are remembered as named; beyond that they are only counted.
+const MAX_NAMED: usize = 1024;
 
 /// A database that is served while its node holds it. How much at once is the server's rule, in `resolver-p2p`.
 #[derive(Debug)]
@@ -12,6 +33,10 @@ pub struct Served {
     kind: String,
     budget: Budget,
     database: Arc<RwLock<Database>>,
+    roots: KnownRoots,
+    damaged: Counter,
+    /// File and byte of what has been logged. At most [`MAX_NAMED`].
+    named: Mutex<BTreeSet<(PathBuf, u64)>>,
 }
 
 impl Served {
@@ -22,7 +47,40 @@ impl Served {
             kind: kind.into(),
             budget,
             database,
+            roots: KnownRoots::default(),
+            damaged: Counter::default(),
+            named: Mutex::default(),
         }
+    }
+
+    /// Count in `registry` what could not be served as the disk is damaged.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "store_damaged",
+            "Answers that were not given, as what is stored is not what its digests say",
+            self.damaged.clone(),
+        );
+    }
+
+    /// A damaged place is no more than something that is not held, to others; the operator is told once.
+    fn range(&self, request: &Request) -> Result<Response, serve::Error<storage::Error>> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let answered = serve::proven_answer(database.log(), &self.roots, request, self.budget);
+        let Err(serve::Error::Journal(error @ storage::Error::Corrupt { path, offset, .. })) = &answered
+        else {
+            return answered;
+        };
+        self.damaged.inc();
+        // A set is whole at every moment.
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.len() < MAX_NAMED && named.insert((path.clone(), *offset)) {
+            tracing::error!(%error, "not served: find and mend everything with `cordee db check --repair`");
+        }
+        Err(serve::Error::NotHeld {
+            held: database.log().bounds(),
+            start: request.start(),
+            size: request.size(),
+        })
     }
 }
 
@@ -44,14 +102,7 @@ impl Source for Served {
     }
 
     fn answer(&self, ask: &Ask) -> Frame {
-        serve::frame(
-            ask,
-            || self.status(),
-            |request| {
-                let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-                serve::answer(database.log().journal(), request, self.budget)
-            },
-        )
+        serve::frame(ask, || self.status(), |request| self.range(request))
     }
 }
 

@@ -5,7 +5,7 @@ use super::peer::status;
 use super::time::locked;
 use cordee_protocol::Location;
 use cordee_protocol::db::Db;
-use cordee_protocol::sync::serve::{self, Budget, Source};
+use cordee_protocol::sync::serve::{self, Budget, KnownRoots, Source};
 use cordee_protocol::wire::{Ask, Frame, Status};
 use std::sync::Mutex;
 
@@ -14,13 +14,16 @@ use std::sync::Mutex;
 pub struct Copy {
     kind: String,
     db: Mutex<Option<Db<SimJournal>>>,
+    roots: KnownRoots,
 }
 
 impl Copy {
     /// Nothing yet, of this kind.
     pub fn new(kind: String) -> Self {
-        let db = Mutex::default();
-        Self { kind, db }
+        Self {
+            kind,
+            ..Self::default()
+        }
     }
 
     /// This, from now on.
@@ -43,7 +46,7 @@ impl Source for Copy {
             ask,
             || status,
             |request| match &*db {
-                Some(db) => serve::answer(db.log().journal(), request, Budget::default()),
+                Some(db) => serve::proven_answer(db.log(), &self.roots, request, Budget::default()),
                 None => Err(serve::Error::NotHeld {
                     held: Location::ZERO..Location::ZERO,
                     start: request.start(),

@@ -262,8 +262,7 @@ impl Draw {
             self.moment(0..6000)
         };
         let before = self.before(&target);
-        // A node does not look for changed bits in the nodes that it proves with.
-        let serves = self.chance(0.7) && before.as_ref().is_none_or(|before| before.damage.is_none());
+        let serves = self.chance(0.7);
         JoinerSpec {
             id,
             access: self.access(),

@@ -1,5 +1,6 @@
-//! `cordee db`: logs and proofs as JSON, for comparing implementations; and records of syncs.
+//! `cordee db`: logs and proofs as JSON, for comparing implementations; records of syncs; checks of what is stored.
 
+mod check;
 mod replay;
 
 use super::apply::read;
@@ -13,7 +14,7 @@ use cordee_protocol::db::Claim;
 use cordee_protocol::db::claim::Refusal;
 use serde::Serialize;
 
-/// Logs and proofs as JSON: replay a script, prove a part of a log, verify a proof; replay the record of a sync
+/// Logs and proofs as JSON: replay a script, prove a part of a log, verify a proof; replay the record of a sync; check and mend what is stored
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  cordee db script writes.json\n  cordee db prove -C alps --size 100 --start 90 --max-ops 10 \
@@ -30,6 +31,7 @@ enum DbCommand {
     Prove(ProveArgs),
     Verify(VerifyArgs),
     Replay(replay::Replay),
+    Check(check::Check),
 }
 
 impl DbArgs {
@@ -39,6 +41,7 @@ impl DbArgs {
             DbCommand::Prove(prove) => prove.execute(),
             DbCommand::Verify(verify) => verify.execute(),
             DbCommand::Replay(replay) => replay.execute(),
+            DbCommand::Check(check) => check.execute(),
         }
     }
 }

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 #[command(
     after_help = "Examples:\n  cordee get -C alps bash\n  cordee get -C alps bash --prove bash.json && cordee proof \
                         verify bash.json --root ROOT\n  cordee get -C list --at 17\n\n\
-                        Exit codes: 0 printed, 1 there is no such value, 2 wrong usage."
+                        Exit codes: 0 printed, 1 there is no such value, or it is damaged (see `cordee db check`), 2 wrong usage."
 )]
 pub(super) struct Get {
     #[command(flatten)]

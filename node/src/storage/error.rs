@@ -35,7 +35,8 @@ pub enum Error {
     },
     /// The files are not what the record says. Nothing that this program does leads there.
     #[error(
-        "{} is damaged at byte {offset}: {what}; check the disk, then restore the folder or remove it and sync again",
+        "{} is damaged at byte {offset}: {what}; check the disk, then mend what can be with `cordee db check --repair`, or \
+         remove the data and sync again",
         path.display()
     )]
     Corrupt {

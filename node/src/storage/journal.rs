@@ -1,12 +1,14 @@
 //! The [`Journal`] of the protocol over files.
 
+mod places;
+
 use super::error::Error;
 use super::file::{Files, OsFiles};
 use super::record::Record;
 use super::segments::{Layout, Segments, segments};
 use super::{Options, SEGMENT_BITS};
 use bytes::Bytes;
-use cordee_protocol::log::{Journal, Mark, Operations};
+use cordee_protocol::log::{Damage, Journal, Mark, Operations};
 use cordee_protocol::mmr::nodes::peaks_at;
 use cordee_protocol::mmr::position::nodes_between;
 use cordee_protocol::mmr::shape::{peak_count, peaks};
@@ -61,6 +63,16 @@ impl<F: Files> DiskJournal<F> {
     /// # Errors
     /// The same.
     pub fn open_on(files: F, folder: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
+        let journal = Self::open_to_check(files, folder, options)?;
+        journal.check_end()?;
+        Ok(journal)
+    }
+
+    /// As [`Self::open_on`], also where the offset table does not end where the operations do.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_to_check(files: F, folder: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
         let folder = folder.into();
         let [operations, offsets, nodes] = ["operations", "offsets", "nodes"].map(|name| folder.join(name));
         make_folder(&files, &folder)?;
@@ -96,7 +108,7 @@ impl<F: Files> DiskJournal<F> {
         };
         let held = record.held.clone();
         let positions = held.start.position().get()..held.end.position().get();
-        let journal = Self {
+        Ok(Self {
             operations: run(operations, 1, 1 << bits, record.bytes.clone())?,
             offsets: run(
                 offsets,
@@ -116,9 +128,7 @@ impl<F: Files> DiskJournal<F> {
             rewound: None,
             poisoned: false,
             _lock,
-        };
-        journal.check_end()?;
-        Ok(journal)
+        })
     }
 
     /// The folder.
@@ -152,8 +162,12 @@ impl<F: Files> DiskJournal<F> {
     }
 
     /// The offset table and the operations must end together.
-    fn check_end(&self) -> Result<(), Error> {
-        let (end, recorded) = (self.end_before(self.held.end)?, self.operations.end());
+    pub(super) fn check_end(&self) -> Result<(), Error> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let last = Location::new(self.held.end.get() - 1).unwrap_or_default();
+        let (end, recorded) = (self.end_of(last)?, self.operations.end());
         if end == recorded {
             return Ok(());
         }
@@ -163,12 +177,17 @@ impl<F: Files> DiskJournal<F> {
     }
 
     /// Where the operations below `at` end, in the run of operation bytes. `at` lies inside the bounds.
-    fn end_before(&self, at: Location) -> Result<u64, Error> {
+    pub(super) fn end_before(&self, at: Location) -> Result<u64, Error> {
         if at == self.held.start {
             return Ok(self.operations.start());
         }
+        self.end_of(Location::new(at.get() - 1).unwrap_or_default())
+    }
+
+    /// Where the table says that the operation at `at`, which is held, ends.
+    pub(super) fn end_of(&self, at: Location) -> Result<u64, Error> {
         let mut end = [0; OFFSET];
-        self.offsets.read(&self.files, at.get() - 1, &mut end)?;
+        self.offsets.read(&self.files, at.get(), &mut end)?;
         Ok(u64::from_le_bytes(end))
     }
 
@@ -232,7 +251,7 @@ impl<F: Files> DiskJournal<F> {
         }
     }
 
-    fn check_held(&self, asked: Range<Location>) -> Result<(), Error> {
+    pub(super) fn check_held(&self, asked: Range<Location>) -> Result<(), Error> {
         let held = self.held.clone();
         if held.start <= asked.start && asked.start <= asked.end && asked.end <= held.end {
             Ok(())
@@ -314,6 +333,19 @@ impl<F: Files> Nodes for DiskJournal<F> {
         let mut digest = Digest::default();
         self.nodes.read(&self.files, position.get(), &mut digest.0)?;
         Ok(Some(digest))
+    }
+
+    fn nodes(&self, positions: Range<Position>) -> Result<Option<Vec<Digest>>, Error> {
+        self.check()?;
+        let held = self.held.start.position()..self.held.end.position();
+        if positions.start < held.start || positions.end > held.end || positions.start > positions.end {
+            return Ok(None);
+        }
+        let count = positions.end.get() - positions.start.get();
+        let mut bytes = vec![0; count as usize * Digest::LEN];
+        self.nodes.read(&self.files, positions.start.get(), &mut bytes)?;
+        let digests = bytes.as_chunks::<{ Digest::LEN }>().0;
+        Ok(Some(digests.iter().copied().map(Digest).collect()))
     }
 }
 
@@ -442,5 +474,16 @@ impl<F: Files> Journal for DiskJournal<F> {
 
     fn mark(&self) -> Option<&Mark> {
         self.mark.as_ref()
+    }
+
+    fn damaged(&self, damage: Damage) -> Error {
+        let (path, offset) = self.locate(damage);
+        let what = match damage {
+            Damage::Operation(at) => format!("the operation at {at} is not the one under its leaf's digest"),
+            Damage::Node(position) => {
+                format!("the node at position {} does not fit the others", position.get())
+            }
+        };
+        Error::corrupt(&path, offset, what)
     }
 }

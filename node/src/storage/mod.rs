@@ -75,9 +75,20 @@
 //! record are an error, never removed. The cost is one look at each folder; nothing is read but the record and one entry
 //! of the offset table. Opening twice does the same as opening once, so a crash during recovery needs no thought.
 //!
-//! Flipped bits inside operations and nodes are not looked for here: every operation stands under its leaf's digest, and
-//! the root over the peaks is compared by whoever opens the database. No content of the files leads to a panic; what
-//! is read from the offset table is held against its neighbours and the recorded length.
+//! # Flipped bits
+//! Opening does not look for them in operations and nodes. They are found when it matters:
+//! * whoever opens the database compares the root over the peaks with the recorded one, and checks what it replays
+//!   against the leaves' digests;
+//! * an operation that is read for its content is held against its leaf's digest (`Log::operation`, `Log::scan`);
+//! * an answer to a peer has to lead to the root (`crate::source`), and a proof for anybody else as well;
+//! * a sync that goes on with what is stored builds every node of it again, and compares each;
+//! * [`check`] looks at everything, and writes proven content over what is damaged.
+//!
+//! Each names file and byte ([`Error::Corrupt`]). The key index is made from the log on every start, so nothing of it is
+//! on the disk. Not found are bits that flip in memory behind a check.
+//!
+//! No content of the files leads to a panic; what is read from the offset table is held against its neighbours and the
+//! recorded length.
 //!
 //! # Assumptions about the disk
 //! 1. What a successful sync of a file reported is there after a power loss, with the file's length; likewise names after
@@ -95,6 +106,7 @@
 //! One buffer of about [`Options::buffer_bytes`], at most 3 files open for writing and 96 for reading. Reads take `&self`
 //! and a position, so any number of threads may read at once; what is still buffered is read from the buffer.
 
+pub mod check;
 mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
@@ -112,7 +124,20 @@ pub use error::Error;
 pub use journal::DiskJournal;
 pub use writer::Writer;
 
+use file::{Files, OsFiles};
 use std::ops::RangeInclusive;
+use std::path::Path;
+
+/// Mend the record of the log in `folder` if one byte of it has changed, as its checksum tells. Whether it was one.
+///
+/// # Errors
+/// [`Error::Locked`], [`Error::Io`], [`Error::Corrupt`] if it is no record at all.
+pub fn mend_record(folder: &Path) -> Result<bool, Error> {
+    let path = folder.join("lock");
+    let locked = OsFiles.lock(&path).map_err(Error::io("lock", &path))?;
+    let _lock = locked.ok_or(Error::Locked { path })?;
+    record::mend(&OsFiles, folder)
+}
 
 /// The format that this program reads and writes.
 pub const VERSION: u8 = 1;

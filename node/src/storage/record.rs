@@ -211,6 +211,38 @@ impl Decode for Record {
     }
 }
 
+/// Mend a record of which one byte has changed: of all records that differ in one byte, the one whose checksum is right. By
+/// its 64 bits a wrong one is as good as impossible, and what it says still has to lead to its root. Whether there was one;
+/// the caller holds the folder's lock.
+///
+/// # Errors
+/// The file system's; [`Error::Corrupt`] for a file that is no record at all.
+pub(super) fn mend<F: Files>(files: &F, folder: &Path) -> Result<bool, Error> {
+    let path = folder.join(FILE);
+    let file = files.open(&path, false).map_err(Error::io("open", &path))?;
+    let len = file.len().map_err(Error::io("read", &path))?;
+    if len > MAX_LEN {
+        return Err(Error::corrupt(
+            &path,
+            MAX_LEN,
+            format!("{len} bytes are no record"),
+        ));
+    }
+    let mut bytes = vec![0; len as usize];
+    file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+    for at in 0..bytes.len() {
+        for change in 1..=u8::MAX {
+            bytes[at] ^= change;
+            if let Ok(record) = Record::parse(&bytes, &path) {
+                record.replace(files, folder)?;
+                return Ok(true);
+            }
+            bytes[at] ^= change;
+        }
+    }
+    Ok(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

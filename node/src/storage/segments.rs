@@ -205,6 +205,21 @@ impl<F: Files> Segments<F> {
         Ok(())
     }
 
+    /// Write over entries from `from` on, all of which are in files, durably.
+    pub(super) fn overwrite(&self, files: &F, mut from: u64, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let (index, offset, room) = self.place(from);
+            let (now, later) = bytes.split_at(bytes.len().min(room));
+            let file = self.for_reading(files, index)?;
+            let path = self.path(index);
+            file.write_at(now, offset).map_err(Error::io("write", &path))?;
+            file.sync().map_err(Error::io("sync", &path))?;
+            from += now.len() as u64 / self.layout.width;
+            bytes = later;
+        }
+        Ok(())
+    }
+
     /// Forget the entries at `end` and above. Their files stay until [`Self::trim`].
     pub(super) fn cut(&mut self, end: u64) {
         let kept = end.saturating_sub(self.flushed).saturating_mul(self.layout.width);

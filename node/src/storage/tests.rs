@@ -1,4 +1,5 @@
 mod crash;
+mod flips;
 
 use super::faulty::FaultyDisk;
 use super::{DiskJournal, Error, Options};

@@ -2,6 +2,7 @@
 
 mod bench;
 mod bootstrap;
+mod damage;
 mod nodes;
 mod peers;
 #[cfg(feature = "lies")]

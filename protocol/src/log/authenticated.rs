@@ -1,11 +1,12 @@
 //! A journal that hashes what is appended: the log of a database (FORMAT F4.1, F4.10, F4.11).
 
+use super::check;
 use super::journal::{Journal, Mark};
 use super::operations::Operations;
 use crate::digest::Digest;
 use crate::mmr::nodes::peaks_at;
 use crate::mmr::proof::{self, Proof, prove};
-use crate::mmr::{Elements, Frontier, Location, hash};
+use crate::mmr::{Edge, Elements, Frontier, Location, hash};
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -81,6 +82,24 @@ impl<J: Journal> Log<J> {
         Ok(hash::root(size, &self.pinned_nodes_at(size)?))
     }
 
+    /// As [`Self::root_at`], proven to be that of the beginning of this log: the stored peaks at `size`, and what is stored
+    /// behind them, lead to [`Self::root`]. Reads and hashes at most 62 nodes twice over.
+    ///
+    /// # Errors
+    /// Those of [`Self::root_at`]; the journal's [`Journal::damaged`] if they do not.
+    pub fn proven_root(&self, size: Location) -> Result<Digest, Error<J::Error>> {
+        if size == self.size() {
+            return Ok(self.root());
+        }
+        let peaks = self.pinned_nodes_at(size)?;
+        let edge = Edge::from_peaks(&self.journal, size, &peaks, self.size())?;
+        match edge.and_then(|edge| edge.root()) {
+            Some(root) if root == self.root() => Ok(hash::root(size, &peaks)),
+            Some(_) => Err(Error::Journal(check::between(&self.journal, size, self.size())?)),
+            None => Err(Error::MissingNodes(size)),
+        }
+    }
+
     /// The locations held.
     pub fn bounds(&self) -> Range<Location> {
         self.journal.bounds()
@@ -122,16 +141,18 @@ impl<J: Journal> Log<J> {
         })?)
     }
 
-    /// The operation at `at`.
+    /// The operation at `at`, found to be the one under its leaf's digest.
     ///
     /// # Errors
     /// [`Error::NotHeld`], [`Error::Journal`].
     pub fn operation(&self, at: Location) -> Result<Bytes, Error<J::Error>> {
         let range = self.held(at..at.saturating_add(1))?;
-        Ok(self.journal.read(range, 0)?.bytes().clone())
+        let operations = self.journal.read(range, 0)?;
+        check::leaves(&self.journal, at, &operations)?;
+        Ok(operations.bytes().clone())
     }
 
-    /// Look at the operations of `range` in order, until `each` says no.
+    /// Look at the operations of `range` in order, until `each` says no. What is seen stands under its leaf's digest.
     ///
     /// # Errors
     /// [`Error::NotHeld`], [`Error::Journal`], and what `each` fails with.
@@ -147,6 +168,7 @@ impl<J: Journal> Log<J> {
         let mut bytes = FIRST_SCAN_BYTES;
         while rest.start < rest.end {
             let operations = self.journal.read(rest.clone(), bytes).map_err(Error::Journal)?;
+            check::leaves(&self.journal, rest.start, &operations).map_err(Error::Journal)?;
             bytes = SCAN_BYTES.min(2 * bytes);
             for operation in operations.iter() {
                 if !each(rest.start, operation)? {
@@ -182,6 +204,8 @@ impl<J: Journal> Log<J> {
         })?;
         let operations = self.journal.read(range.clone(), usize::MAX)?;
         debug_assert_eq!(operations.len() as u64, range.end.since(range.start));
+        let root = self.proven_root(size)?;
+        check::answer(&self.journal, &proof, range.start, &operations, None, &root)?;
         Ok((proof, operations))
     }
 

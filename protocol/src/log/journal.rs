@@ -11,6 +11,7 @@
 //!
 //! The suite [`crate::testing::journal`] runs against every implementation.
 
+use super::check::Damage;
 use super::operations::Operations;
 use crate::digest::Digest;
 use crate::mmr::position::nodes_between;
@@ -89,6 +90,9 @@ pub trait Journal: Nodes + Send {
 
     /// The mark of the last commit; `None` if there was none.
     fn mark(&self) -> Option<&Mark>;
+
+    /// The store's error for content that is not what its digests say: names the place, as far as there is one.
+    fn damaged(&self, damage: Damage) -> Self::Error;
 }
 
 /// A journal in memory, for tests and short-lived databases. Nothing survives it.
@@ -221,5 +225,11 @@ impl Journal for MemoryJournal {
 
     fn mark(&self) -> Option<&Mark> {
         self.mark.as_ref()
+    }
+
+    fn damaged(&self, damage: Damage) -> NotHeld {
+        let start = damage.location();
+        let end = start.saturating_add(1);
+        NotHeld { start, end }
     }
 }

@@ -6,12 +6,15 @@
 //!   operations  (pruned)    | d2.. | d1.. | d3.. |        Operations: one Bytes and where each ends
 //!   nodes       pinned at start | pos(start) .. pos(size)
 //! ```
-//! No operation type is known here: [`journal`] stores bytes and digests, [`authenticated`] hashes and proves.
+//! No operation type is known here: [`journal`] stores bytes and digests, [`authenticated`] hashes and proves,
+//! [`check`] finds what does not fit together any more.
 
 pub mod authenticated;
+pub mod check;
 pub mod journal;
 pub mod operations;
 
 pub use authenticated::Log;
+pub use check::Damage;
 pub use journal::{Journal, Mark, MemoryJournal};
 pub use operations::Operations;

@@ -49,7 +49,20 @@ impl Edge {
         let Some(before) = peaks_at(nodes, from)? else {
             return Ok(None);
         };
-        let mut edge = Self::new(from, Some(&before));
+        Self::from_peaks(nodes, from, &before, size)
+    }
+
+    /// As [`Self::through`], from these peaks at `from`.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn from_peaks<N: Nodes + ?Sized>(
+        nodes: &N,
+        from: Location,
+        before: &[Digest],
+        size: Location,
+    ) -> Result<Option<Self>, N::Error> {
+        let mut edge = Self::new(from, Some(before));
         let grown = edge.grow(size, |first, height| nodes.node(node_position(first, height)))?;
         Ok(grown.then_some(edge))
     }

@@ -4,6 +4,7 @@ use super::position::{Location, Position};
 use super::shape::peaks;
 use crate::digest::Digest;
 use std::convert::Infallible;
+use std::ops::Range;
 
 /// A store of node digests that may have forgotten the oldest.
 pub trait Nodes {
@@ -15,6 +16,21 @@ pub trait Nodes {
     /// # Errors
     /// The store's own; not for a node that is merely absent.
     fn node(&self, position: Position) -> Result<Option<Digest>, Self::Error>;
+
+    /// The digests at `positions`, in order; `None` if one of them is not held. As many are allocated, so whoever asks keeps
+    /// to a range that it holds operations for. A store that keeps them side by side reads them at once.
+    ///
+    /// # Errors
+    /// The store's own.
+    fn nodes(&self, positions: Range<Position>) -> Result<Option<Vec<Digest>>, Self::Error> {
+        let numbers = positions.start.get()..positions.end.get();
+        numbers
+            .map(|n| match Position::new(n) {
+                Some(position) => self.node(position),
+                None => Ok(None),
+            })
+            .collect()
+    }
 }
 
 /// The peaks of the structure with `size` leaves, in peak order: equally the pinned nodes at `size` (F1.9).

@@ -1,12 +1,15 @@
 //! Answer a request from a local log (ENGINE E18, FORMAT F4.10).
 
-use crate::log::Journal;
+use crate::digest::Digest;
+use crate::log::{Journal, Log, authenticated, check};
 use crate::mmr::nodes::peaks_at;
 use crate::mmr::proof::{self, prove};
 use crate::mmr::{Elements, Location};
 use crate::wire::limits::{MAX_OPERATION_BYTES, SOFT_OPERATION_BYTES};
 use crate::wire::{Answer, Ask, Frame, Kind, Request, Response, Status};
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 /// Something that can be asked, from any thread; answering may block on a disk.
 pub trait Source: Send + Sync + 'static {
@@ -88,6 +91,75 @@ pub fn answer<J: Journal + ?Sized>(
         operations,
         pinned_nodes,
     })
+}
+
+/// As [`answer`], and what is answered leads to the root that `log` has, or had, at the size: what the asker rebuilds is
+/// rebuilt here before. So a bit that has flipped on the disk, in an operation or in a node, never becomes a false answer.
+///
+/// The root at the newest size is the one in memory; one at an earlier size is proven under it, and remembered in `roots`.
+/// Two hashes an operation.
+///
+/// # Errors
+/// Those of [`answer`]; [`Error::Journal`] with the journal's [`Journal::damaged`] if something is damaged.
+pub fn proven_answer<J: Journal>(
+    log: &Log<J>,
+    roots: &KnownRoots,
+    request: &Request,
+    budget: Budget,
+) -> Result<Response, Error<J::Error>> {
+    let response = answer(log.journal(), request, budget)?;
+    let (size, start) = (request.size(), request.start());
+    let root = roots.at(log, size).map_err(|error| match error {
+        authenticated::Error::Journal(source) => Error::Journal(source),
+        _ => Error::NotHeld {
+            held: log.bounds(),
+            start,
+            size,
+        },
+    })?;
+    let pinned = response.pinned_nodes.as_deref();
+    let Response {
+        proof, operations, ..
+    } = &response;
+    check::answer(log.journal(), proof, start, operations, pinned, &root).map_err(Error::Journal)?;
+    Ok(response)
+}
+
+/// The roots that one log had at the sizes it was last asked at. At most [`MAX_KNOWN`] of 40 bytes.
+#[derive(Debug, Default)]
+pub struct KnownRoots(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Of the log that the roots were proven under.
+    newest: Digest,
+    roots: BTreeMap<Location, Digest>,
+}
+
+/// Sizes that are asked for: those of the newest few checkpoints.
+pub const MAX_KNOWN: usize = 64;
+
+impl KnownRoots {
+    fn at<J: Journal>(&self, log: &Log<J>, size: Location) -> Result<Digest, authenticated::Error<J::Error>> {
+        // A list of proven roots is whole at every moment.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = log.root();
+        if known.newest != newest {
+            *known = Known {
+                newest,
+                roots: BTreeMap::new(),
+            };
+        }
+        if let Some(root) = known.roots.get(&size) {
+            return Ok(*root);
+        }
+        let root = log.proven_root(size)?;
+        if known.roots.len() == MAX_KNOWN {
+            known.roots.pop_first();
+        }
+        known.roots.insert(size, root);
+        Ok(root)
+    }
 }
 
 /// The frame for `ask`, given the status and what [`answer`] made of a range.

@@ -168,6 +168,34 @@ fn stored_operations_that_have_changed_are_fetched_again() {
     }
 }
 
+#[test]
+fn a_flipped_bit_in_any_stored_node_is_found_before_it_is_gone_on_from() {
+    // An inner node changes no peak, and so no root; every proof that is made of it later would be false.
+    let source = source(23, 30);
+    let resolver = Scripted::honest(source.log().journal().clone());
+    let whole = source.log().journal();
+    let (start, end) = (source.target().start(), source.target().end());
+    let (first, last) = (start.position().get(), end.position().get());
+    let right: Vec<_> = (first..last)
+        .map(|position| whole.node(Position::new(position).unwrap()).unwrap().unwrap())
+        .collect();
+    for flipped in (0..right.len()).step_by(7) {
+        let mut damaged = MemoryJournal::default();
+        damaged.restart(start).unwrap();
+        damaged.pin(&whole.pinned().unwrap()).unwrap();
+        let mut nodes = right.clone();
+        nodes[flipped].0[flipped % 32] ^= 1;
+        damaged
+            .append(&Operations::collect(operations(whole)).unwrap(), &nodes)
+            .unwrap();
+        damaged.commit(whole.mark().unwrap().clone()).unwrap();
+        let copy = sync(config(4, 16), &source.target(), damaged, &resolver).unwrap();
+        let positions = start.position()..end.position();
+        let stored = copy.log().journal().nodes(positions).unwrap();
+        assert_eq!(stored.as_ref(), Some(&right), "node {flipped} behind {first}");
+    }
+}
+
 /// A local side that hands its journal out with the error that ended it.
 struct Kept {
     local: Option<Client>,

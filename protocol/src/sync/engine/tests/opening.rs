@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::db::{Malformed, Replayed, State};
+use crate::log::Damage;
 use crate::log::journal::NotHeld;
 use crate::testing::journal::History;
 use std::ops::Range;
@@ -274,6 +275,10 @@ impl Journal for Watched {
 
     fn mark(&self) -> Option<&Mark> {
         self.journal.mark()
+    }
+
+    fn damaged(&self, damage: Damage) -> Broken {
+        broken(self.journal.damaged(damage))
     }
 }
 
