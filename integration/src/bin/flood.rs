@@ -10,8 +10,6 @@
 //! dial). Runs without and with a flood alternate, each with an honest node and a flooder that the server has never seen. Only
 //! their ratio says something on a machine that others use: the flooder's own CPU time is taken from the same cores.
 
-#![expect(clippy::print_stdout, reason = "its table is what it is for")]
-
 use clap::{Parser, ValueEnum};
 use cordee_integration::flood::{Kind, Sent, flood};
 use cordee_node::bench::parts::Answering;
