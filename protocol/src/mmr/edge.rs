@@ -67,6 +67,14 @@ impl Edge {
         Ok(grown.then_some(edge))
     }
 
+    /// Go on to `size` by what is stored. Whether every node is held.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn go_on<N: Nodes + ?Sized>(&mut self, nodes: &N, size: Location) -> Result<bool, N::Error> {
+        self.grow(size, |first, height| nodes.node(node_position(first, height)))
+    }
+
     /// How many leaves there are.
     pub fn size(&self) -> Location {
         self.size

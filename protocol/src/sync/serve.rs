@@ -93,11 +93,11 @@ pub fn answer<J: Journal + ?Sized>(
     })
 }
 
-/// As [`answer`], and what is answered leads to the root that `log` has, or had, at the size: what the asker rebuilds is
-/// rebuilt here before. So a bit that has flipped on the disk, in an operation or in a node, never becomes a false answer.
+/// As [`answer`], and what is answered leads to the root that `log` has, or had, at the size, which is seen before it leaves
+/// ([`check::answer`]). So a bit that has flipped on the disk, in an operation or in a node, never becomes a false answer.
 ///
 /// The root at the newest size is the one in memory; one at an earlier size is proven under it, and remembered in `roots`.
-/// Two hashes an operation.
+/// One hash an operation.
 ///
 /// # Errors
 /// Those of [`answer`]; [`Error::Journal`] with the journal's [`Journal::damaged`] if something is damaged.
