@@ -67,21 +67,13 @@ impl Record {
             _ => {}
         }
         let path = folder.join(FILE);
-        let file = match files.open(&path, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(Error::io("open", &path))?,
-        };
-        let len = file.len().map_err(Error::io("read", &path))?;
-        if len > MAX_LEN {
-            return Err(Error::corrupt(
-                &path,
-                MAX_LEN,
-                format!("{len} bytes are no record"),
-            ));
+        match files.open(&path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => {
+                let file = opened.map_err(Error::io("open", &path))?;
+                Self::parse(&whole(&file, &path)?, &path).map(Some)
+            }
         }
-        let mut bytes = vec![0; len as usize];
-        file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
-        Self::parse(&bytes, &path).map(Some)
     }
 
     /// Put this record in the place of the one in `folder`, durably. Whatever it speaks of is durable already.
@@ -211,6 +203,21 @@ impl Decode for Record {
     }
 }
 
+/// The bytes of the file, if they can be a record's by their number.
+fn whole(file: &impl File, path: &Path) -> Result<Vec<u8>, Error> {
+    let len = file.len().map_err(Error::io("read", path))?;
+    if len > MAX_LEN {
+        return Err(Error::corrupt(
+            path,
+            MAX_LEN,
+            format!("{len} bytes are no record"),
+        ));
+    }
+    let mut bytes = vec![0; len as usize];
+    file.read_at(&mut bytes, 0).map_err(Error::io("read", path))?;
+    Ok(bytes)
+}
+
 /// Mend a record of which one byte has changed: of all records that differ in one byte, the one whose checksum is right. By
 /// its 64 bits a wrong one is as good as impossible, and what it says still has to lead to its root. Whether there was one;
 /// the caller holds the folder's lock.
@@ -220,16 +227,7 @@ impl Decode for Record {
 pub(super) fn mend<F: Files>(files: &F, folder: &Path) -> Result<bool, Error> {
     let path = folder.join(FILE);
     let file = files.open(&path, false).map_err(Error::io("open", &path))?;
-    let len = file.len().map_err(Error::io("read", &path))?;
-    if len > MAX_LEN {
-        return Err(Error::corrupt(
-            &path,
-            MAX_LEN,
-            format!("{len} bytes are no record"),
-        ));
-    }
-    let mut bytes = vec![0; len as usize];
-    file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+    let mut bytes = whole(&file, &path)?;
     for at in 0..bytes.len() {
         for change in 1..=u8::MAX {
             bytes[at] ^= change;

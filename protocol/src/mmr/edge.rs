@@ -63,7 +63,7 @@ impl Edge {
         size: Location,
     ) -> Result<Option<Self>, N::Error> {
         let mut edge = Self::new(from, Some(before));
-        let grown = edge.grow(size, |first, height| nodes.node(node_position(first, height)))?;
+        let grown = edge.go_on(nodes, size)?;
         Ok(grown.then_some(edge))
     }
 
