@@ -327,7 +327,7 @@ pub fn database<J: Journal>(
 fn keys<J: Journal>(source: &SourceLog, target: &Target, db: &Db<J>) -> Result<(), String> {
     let want = source.keys(target.range());
     for (key, at) in &want {
-        let got = db.location(key);
+        let got = db.location(key).map_err(|error| error.to_string())?;
         if got != *at {
             return Err(format!(
                 "key {} at {got:?}, the source has it at {at:?}",

@@ -191,7 +191,7 @@ mod tests {
         let last = one.commits[6];
         let db = Db::open(one.journal.clone(), one.kind).unwrap();
         for (key, at) in one.keys(last.floor.unwrap()..last.size) {
-            assert_eq!(db.location(&key), at);
+            assert_eq!(db.location(&key).unwrap(), at);
         }
     }
 }

@@ -102,7 +102,7 @@ impl Get {
             )));
         }
         let key = self.read_key(name)?;
-        if let Some(location) = database.location(&key) {
+        if let Some(location) = database.location(&key).map_err(folder::Error::from)? {
             return Ok(location);
         }
         let absent = match kind.family() {
@@ -118,7 +118,7 @@ impl Get {
             ),
         };
         let absent = Failure::failed(absent);
-        match (&self.prove, database.gap(&key)) {
+        match (&self.prove, database.gap(&key).map_err(folder::Error::from)?) {
             (Some(path), Some(gap)) => {
                 write(database, gap, Some(key), path)?;
                 let path = path.display();

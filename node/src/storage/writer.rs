@@ -264,7 +264,7 @@ fn carry_out(mut disk: Disk, order: Order) -> Result<Option<Disk>, Error> {
         Order::Complete(reply) => {
             let database = disk.complete().and_then(|(log, state)| {
                 let keys = state.into_keys().map_err(Error::Malformed)?;
-                Ok(Db::from_parts(log, keys))
+                Db::from_parts(log, keys).map_err(|error| Error::Index(Box::new(error)))
             });
             let _ = reply.send(database);
             return Ok(None);

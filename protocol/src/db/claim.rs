@@ -10,6 +10,7 @@
 //! Whoever trusts a root knows of what kind its database is, and compares.
 
 use super::database::{Db, Error};
+use super::index::Index;
 use super::kind::{Kind, KindError};
 use super::operation::Operation;
 use crate::codec;
@@ -77,8 +78,8 @@ impl Claim {
     ///
     /// # Errors
     /// [`Error::Log`] unless `start < size`, both are held, and `max_ops` is above 0.
-    pub fn of<J: Journal>(
-        db: &Db<J>,
+    pub fn of<J: Journal, I: Index>(
+        db: &Db<J, I>,
         size: Location,
         start: Location,
         max_ops: u64,

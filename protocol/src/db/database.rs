@@ -3,6 +3,7 @@
 use super::any::{floor, ordered, unordered};
 use super::batch::{Batch, Unfit};
 use super::draft::{Draft, Place, Writer};
+use super::index::{Covered, Index, MemoryIndex};
 use super::keys::Keys;
 use super::kind::{Family, Kind};
 use super::view::{View, value_of};
@@ -46,6 +47,9 @@ pub enum Error<E: std::error::Error + 'static> {
     /// The database is neither where the draft's chain begins nor behind one of its ancestors. Nothing has changed.
     #[error("the draft was made for another state than size {0}")]
     Stale(Location),
+    /// The key index. It is derived from the log, which is sound: opened again, it goes on or is made anew.
+    #[error("the key index")]
+    Index(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Pruning above what may go, or rewinding to somewhere that is not behind a commit.
     #[error("{0}")]
     Refused(&'static str),
@@ -53,21 +57,37 @@ pub enum Error<E: std::error::Error + 'static> {
 
 /// A database: a log and what follows from it.
 #[derive(Debug)]
-pub struct Db<J> {
+pub struct Db<J, I = MemoryIndex> {
     log: Log<J>,
-    keys: Keys,
+    keys: Keys<I>,
 }
 
 type Outcome<T, J> = Result<T, Error<<J as Nodes>::Error>>;
 
+/// What an index failed with.
+pub(super) fn index<E: std::error::Error>(error: impl std::error::Error + Send + Sync + 'static) -> Error<E> {
+    Error::Index(Box::new(error))
+}
+
 impl<J: Journal> Db<J> {
-    /// Open what `journal` holds, or begin a new database with its first commit (F4.2, F4.11).
+    /// Open what `journal` holds, or begin a new database with its first commit (F4.2, F4.11). The index is made from the
+    /// log, in memory.
+    ///
+    /// # Errors
+    /// As [`Self::with_index`].
+    pub fn open(journal: J, kind: Kind) -> Outcome<Self, J> {
+        Self::with_index(journal, kind, MemoryIndex::new(kind))
+    }
+}
+
+impl<J: Journal, I: Index> Db<J, I> {
+    /// Open what `journal` holds, or begin a new database with its first commit (F4.2, F4.11). What lies behind the place
+    /// up to where `index`, one for `kind`, follows this log is replayed; all from the floor on, if it does not.
     ///
     /// # Errors
     /// [`Error::Unfinished`] for a sync in progress, [`Error::Corrupt`], [`Error::Malformed`] (also for a database of
-    /// another kind), [`Error::Log`].
-    pub fn open(mut journal: J, kind: Kind) -> Outcome<Self, J> {
-        let keys = Keys::new(kind);
+    /// another kind), [`Error::Log`], [`Error::Index`].
+    pub fn with_index(mut journal: J, kind: Kind, index: I) -> Outcome<Self, J> {
         let Some(mark) = journal.mark().cloned() else {
             if journal.bounds() != (Location::ZERO..Location::ZERO) {
                 // What no commit has made durable was never there.
@@ -76,6 +96,7 @@ impl<J: Journal> Db<J> {
                     .map_err(authenticated::Error::Journal)?;
             }
             let log = Log::open(journal)?;
+            let keys = Keys::with_index(kind, index).fresh(0);
             let mut db = Self { log, keys };
             db.apply(&Batch::new(), None)?;
             db.commit()?;
@@ -90,23 +111,27 @@ impl<J: Journal> Db<J> {
         if got != want {
             return Err(Error::Corrupt { want, got });
         }
-        let start = floor.unwrap_or(log.bounds().start);
-        let keys = replay(&log, &keys, start..log.size())?;
+        let mut keys = follow(&log, kind, index, floor)?;
         if keys.floor() != floor {
             let source = codec::Error::Invalid("a floor that is not the recorded one");
             let at = Location::new(log.size().get().saturating_sub(1)).unwrap_or_default();
             return Err(Malformed { at, source }.into());
         }
+        keys.cover(log.bounds(), got).map_err(self::index)?;
         Ok(Self { log, keys })
     }
 
-    /// A database from a log that ends in a commit, and the state that was replayed from it.
-    pub fn from_parts(log: Log<J>, mut keys: Keys) -> Self {
-        keys.index.settle();
+    /// A database from a log that ends in a commit and is durable, and the state that was replayed from it.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn from_parts(log: Log<J>, mut keys: Keys<I>) -> Outcome<Self, J> {
+        keys.settle().map_err(index)?;
         // Of an honest log there is no active key below the floor. A publisher's floor that lies costs it the keys below,
         // here as after opening the journal again; and a sync whose target moved began to replay below its last start.
-        keys.prune(log.bounds().start);
-        Self { log, keys }
+        keys.prune(log.bounds().start).map_err(index)?;
+        keys.cover(log.bounds(), log.root()).map_err(index)?;
+        Ok(Self { log, keys })
     }
 
     /// Its kind.
@@ -145,9 +170,9 @@ impl<J: Journal> Db<J> {
     /// The value of `key`, if it has one. A keyless database has no keys, and so none.
     ///
     /// # Errors
-    /// [`Error::Log`]; [`Error::Malformed`] if the log is damaged.
+    /// [`Error::Log`], [`Error::Index`]; [`Error::Malformed`] if the log is damaged.
     pub fn value(&self, key: &Key) -> Outcome<Option<Bytes>, J> {
-        let Some(at) = self.location(key) else {
+        let Some(at) = self.location(key)? else {
             return Ok(None);
         };
         let operation = self.log.operation(at)?;
@@ -156,22 +181,29 @@ impl<J: Journal> Db<J> {
     }
 
     /// Where the operation that gave `key` its value is, if it has one.
-    pub fn location(&self, key: &Key) -> Option<Location> {
-        self.keys.index.get(key)
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn location(&self, key: &Key) -> Outcome<Option<Location>, J> {
+        self.keys.index.get(key).map_err(index)
     }
 
     /// Where the active update is whose next key leaves out `key`, which is not active. Its operation excludes the key
     /// ([`ordered::excludes`], where is said what that proves). `None` if the key is active, if no key is, and for kinds
     /// without order.
-    pub fn gap(&self, key: &Key) -> Option<Location> {
-        let index = &self.keys.index;
-        if index.get(key).is_some() {
-            return None;
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    pub fn gap(&self, key: &Key) -> Outcome<Option<Location>, J> {
+        if self.location(key)?.is_some() {
+            return Ok(None);
         }
-        let before = index
-            .last(Bound::Excluded(key))
-            .or_else(|| index.last(Bound::Unbounded))?;
-        index.get(&before)
+        let last = |to| self.keys.index.last(to).map_err(index);
+        let before = match last(Bound::Excluded(key))? {
+            None => last(Bound::Unbounded)?,
+            before => before,
+        };
+        before.map_or(Ok(None), |before| self.location(&before))
     }
 
     /// Append a batch and its commit; durable only after [`Self::commit`] (F4.4 to F4.9).
@@ -211,7 +243,7 @@ impl<J: Journal> Db<J> {
             // The first commit of a log has floor 0 (F4.2).
             _ if view.size() == Location::ZERO => self.floor(),
             Family::AnyUnordered => {
-                let steps = unordered::write(&mut writer, batch);
+                let steps = unordered::write(&mut writer, batch)?;
                 Some(floor::raise(&mut writer, steps)?)
             }
             Family::AnyOrdered => {
@@ -249,12 +281,9 @@ impl<J: Journal> Db<J> {
         for layer in &draft.layers[below..] {
             self.log
                 .append_hashed(&layer.operations, &layer.nodes, layer.frontier.clone())?;
-            for (key, at) in &layer.changes {
-                match at {
-                    Some(at) => self.keys.index.set(*key, *at),
-                    None => self.keys.index.remove(key),
-                }
-            }
+            let changes = layer.changes.iter().map(|(key, at)| (*key, *at));
+            self.keys.index.apply(changes, layer.active);
+            self.keys.bytes += layer.operations.bytes().len() as u64;
             self.keys.floor = layer.floor.unwrap_or_default();
         }
         Ok(())
@@ -263,16 +292,17 @@ impl<J: Journal> Db<J> {
     /// Make all applied batches durable, as one database.
     ///
     /// # Errors
-    /// [`Error::Log`].
+    /// [`Error::Log`]; [`Error::Index`], and then it is durable nevertheless, but has to be opened again.
     pub fn commit(&mut self) -> Outcome<(), J> {
-        Ok(self.log.commit(self.floor())?)
+        self.log.commit(self.floor())?;
+        self.keys.cover(self.log.bounds(), self.log.root()).map_err(index)
     }
 
     /// Drop operations below `start`: at most the floor, or the last commit if there is no floor (F4.10). An immutable
     /// database forgets the keys that were set there.
     ///
     /// # Errors
-    /// [`Error::Refused`] above that; [`Error::Log`].
+    /// [`Error::Refused`] above that; [`Error::Log`], [`Error::Index`].
     pub fn prune(&mut self, start: Location) -> Outcome<(), J> {
         let size = self.log.size();
         if self.floor().is_some_and(|floor| start > floor) {
@@ -285,7 +315,8 @@ impl<J: Journal> Db<J> {
         }
         self.log.prune(start)?;
         if self.floor().is_none() {
-            self.keys.index.forget_below(self.log.bounds().start);
+            let start = self.log.bounds().start;
+            self.keys.index.forget_below(start).map_err(index)?;
         }
         Ok(())
     }
@@ -293,7 +324,7 @@ impl<J: Journal> Db<J> {
     /// Go back to an earlier size that ends in a commit, and make that durable (F4.11).
     ///
     /// # Errors
-    /// [`Error::Refused`] if there is no commit at `size - 1`, or its floor is pruned; [`Error::Log`].
+    /// [`Error::Refused`] if there is no commit at `size - 1`, or its floor is pruned; [`Error::Log`], [`Error::Index`].
     pub fn rewind(&mut self, size: Location) -> Outcome<(), J> {
         let last = size.get().checked_sub(1).and_then(Location::new);
         let last = last.ok_or(Error::Refused("an empty log has no commit to go back to"))?;
@@ -305,7 +336,8 @@ impl<J: Journal> Db<J> {
         if start < self.log.bounds().start {
             return Err(Error::Refused("that commit's floor is pruned"));
         }
-        let keys = replay(&self.log, &self.keys, start..size)?;
+        // What an index holds of the operations that go cannot be taken back: it is made anew.
+        let keys = replay(&self.log, self.keys.fresh(size.since(start)), start..size)?;
         self.log.rewind(size)?;
         self.keys = keys;
         self.commit()
@@ -324,17 +356,80 @@ impl<J: Journal> Db<J> {
     }
 }
 
-/// The state of `range`, which ends behind a commit.
-fn replay<J: Journal>(log: &Log<J>, keys: &Keys, range: Range<Location>) -> Outcome<Keys, J> {
-    let mut keys = keys.fresh(range.end.since(range.start));
-    let mut last = (range.start, None);
+/// The state of `log`, which is complete and has this floor: from where `index` follows it, or else from the beginning.
+fn follow<J: Journal, I: Index>(
+    log: &Log<J>,
+    kind: Kind,
+    index: I,
+    floor: Option<Location>,
+) -> Outcome<Keys<I>, J> {
+    let covered = match index.covered() {
+        Ok(covered) => fits(log, kind, &covered)?.map(|()| covered),
+        Err(why) => Err(why),
+    };
+    match covered {
+        Ok(covered) => {
+            let keys = Keys::covered(kind, index, &covered);
+            let mut keys = replay(log, keys, covered.range.end..log.size())?;
+            if floor.is_none() {
+                // Below a floor nothing is active; but an immutable log may have been pruned since.
+                keys.prune(log.bounds().start).map_err(self::index)?;
+            }
+            Ok(keys)
+        }
+        Err(why) => {
+            let start = floor.unwrap_or(log.bounds().start);
+            let operations = log.size().since(start);
+            tracing::info!(operations, "the key index is made from the log: {why}");
+            replay(
+                log,
+                Keys::with_index(kind, index).fresh(operations),
+                start..log.size(),
+            )
+        }
+    }
+}
+
+/// Whether an index that follows a log as `covered` says follows the beginning of this one; why not, otherwise.
+fn fits<J: Journal>(log: &Log<J>, kind: Kind, covered: &Covered) -> Outcome<Result<(), String>, J> {
+    let (held, range) = (log.bounds(), &covered.range);
+    if range.end > held.end {
+        let text = format!("the old one reaches to {}, the log to {}", range.end, held.end);
+        return Ok(Err(text));
+    }
+    if range.end < held.start {
+        let text = format!(
+            "the old one reaches to {}, the log begins at {}",
+            range.end, held.start
+        );
+        return Ok(Err(text));
+    }
+    if !kind.is_any() && range.start > held.start {
+        let text = format!("the old one begins at {}, the log at {}", range.start, held.start);
+        return Ok(Err(text));
+    }
+    match log.proven_root(range.end)? {
+        root if root == covered.root => Ok(Ok(())),
+        _ => Ok(Err("the old one is of another log".into())),
+    }
+}
+
+/// Let `keys` take `range` into account, which ends behind a commit.
+fn replay<J: Journal, I: Index>(
+    log: &Log<J>,
+    mut keys: Keys<I>,
+    range: Range<Location>,
+) -> Outcome<Keys<I>, J> {
+    let mut last = (range.start, keys.last()?);
     log.scan(range, |at, operation| {
         last = (at, Some(keys.replay_one(at, operation)?));
         Ok::<_, Error<J::Error>>(true)
     })?;
-    keys.index.settle();
     match last {
-        (_, Some(Replayed::Commit(_))) => Ok(keys),
+        (_, Some(Replayed::Commit(_))) => {
+            keys.settle().map_err(index)?;
+            Ok(keys)
+        }
         (at, _) => {
             let source = codec::Error::Invalid("not the commit that a database ends in");
             Err(Malformed { at, source }.into())

@@ -6,6 +6,8 @@
 //! so a draft fits only the log that it was made for. It keeps its whole chain in memory: begin a new chain where an old
 //! one was applied.
 
+use super::database::Error;
+use super::index::Index;
 use super::kind::Kind;
 use super::view::View;
 use super::{Key, Operation};
@@ -96,9 +98,9 @@ impl Layer {
 }
 
 /// Writes the operations of a batch, and remembers where they move keys to. What to write is the kinds' to say.
-pub(crate) struct Writer<'a, J> {
+pub(crate) struct Writer<'a, J, I> {
     /// What the batch sees.
-    pub(super) view: View<'a, J>,
+    pub(super) view: View<'a, J, I>,
     kind: Kind,
     start: Location,
     /// Where the next operation goes.
@@ -110,8 +112,8 @@ pub(crate) struct Writer<'a, J> {
     active: usize,
 }
 
-impl<'a, J: Journal> Writer<'a, J> {
-    pub(super) fn new(view: View<'a, J>, kind: Kind) -> Self {
+impl<'a, J: Journal, I: Index> Writer<'a, J, I> {
+    pub(super) fn new(view: View<'a, J, I>, kind: Kind) -> Self {
         Self {
             kind,
             start: view.size(),
@@ -145,12 +147,12 @@ impl<'a, J: Journal> Writer<'a, J> {
     }
 
     /// Whether the newest operation of `key`, this batch included, is an update at `at`.
-    pub(super) fn is_active_at(&self, key: &Key, at: Location) -> bool {
+    pub(super) fn is_active_at(&self, key: &Key, at: Location) -> Result<bool, Error<J::Error>> {
         let newest = match self.changes.get(key) {
             Some(&moved) => moved,
-            None => self.view.get(key),
+            None => self.view.get(key)?,
         };
-        newest == Some(at)
+        Ok(newest == Some(at))
     }
 
     /// Give an active key a value.

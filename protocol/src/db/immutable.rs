@@ -4,13 +4,17 @@
 //! key whose set was pruned is forgotten, and may be set again. Within one batch the last write wins.
 
 use super::draft::Writer;
+use super::index::Index;
 use super::{Batch, Error};
 use crate::log::Journal;
 
 /// Write one set for every key, in key order.
-pub(super) fn write<J: Journal>(writer: &mut Writer<'_, J>, batch: &Batch) -> Result<(), Error<J::Error>> {
+pub(super) fn write<J: Journal, I: Index>(
+    writer: &mut Writer<'_, J, I>,
+    batch: &Batch,
+) -> Result<(), Error<J::Error>> {
     for (key, value) in batch.writes() {
-        if writer.view.get(key).is_some() {
+        if writer.view.get(key)?.is_some() {
             return Err(Error::AlreadySet(*key));
         }
         if let Some(value) = value {

@@ -182,6 +182,11 @@ impl Kind {
         })
     }
 
+    /// Whether its operations have keys.
+    pub const fn has_keys(self) -> bool {
+        !matches!(self.family, Family::Keyless)
+    }
+
     /// Whether keys can be updated and deleted: then commits have a floor.
     pub const fn is_any(self) -> bool {
         matches!(self.family, Family::AnyUnordered | Family::AnyOrdered)

@@ -4,7 +4,7 @@
 //! ```text
 //!   Batch --> Draft (operations, nodes, root) --> Log (stores) --> Claim (a proof that stands alone)
 //!    kinds      |
-//!               +--> Keys: newest operation of each key, floor
+//!               +--> Keys: newest operation of each key (Index), floor
 //! ```
 //! A [`Kind`] is an encoding of operations ([`operation`]), and a rule from a batch to operations: [`any`],
 //! `immutable`, `keyless`. What follows from a log is one rule for all ([`keys`]), so a log that arrives by a sync is
@@ -21,7 +21,7 @@ pub mod claim;
 pub mod database;
 pub mod draft;
 mod immutable;
-mod index;
+pub mod index;
 mod keyless;
 pub mod keys;
 pub mod kind;
@@ -36,6 +36,7 @@ pub use batch::Batch;
 pub use claim::Claim;
 pub use database::{Db, Error};
 pub use draft::Draft;
+pub use index::{Index, MemoryIndex};
 pub use keys::Keys;
 pub use kind::{Family, KINDS, Kind, Values};
 pub use operation::Operation;
@@ -74,7 +75,7 @@ pub trait State: Send + Sized {
     /// [`Malformed`] if one of these, or of earlier ones, does not decode. Then nothing more can be replayed.
     fn replay(&mut self, from: Location, operations: &Operations) -> Result<(), Malformed>;
 
-    /// Wait until all is taken into account, and say what the last operation is; `None` if there was none.
+    /// Wait until all is looked at, and say what the last operation is; `None` if there was none.
     ///
     /// # Errors
     /// As [`Self::replay`].

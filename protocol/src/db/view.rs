@@ -1,31 +1,35 @@
 //! A database as a batch sees it: what is applied, with drafts that are not on top.
 
+use super::database::{Error, index};
 use super::draft::Layer;
+use super::index::Index;
 use super::keys::Keys;
 use super::{Key, Operation};
 use crate::log::{Journal, Log, authenticated};
-use crate::mmr::{Elements, Location};
+use crate::mmr::{Elements, Location, Nodes};
 use bytes::Bytes;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 /// Reads through the layers, newest first, down to the database. Layers that are applied say what the database says.
-pub(super) struct View<'a, J> {
+pub(super) struct View<'a, J, I> {
     pub(super) log: &'a Log<J>,
-    pub(super) keys: &'a Keys,
+    pub(super) keys: &'a Keys<I>,
     /// Oldest first.
     pub(super) layers: &'a [Arc<Layer>],
 }
 
-impl<J> Clone for View<'_, J> {
+impl<J, I> Clone for View<'_, J, I> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<J> Copy for View<'_, J> {}
+impl<J, I> Copy for View<'_, J, I> {}
 
-impl<J: Journal> View<'_, J> {
+type Outcome<T, J> = Result<T, Error<<J as Nodes>::Error>>;
+
+impl<J: Journal, I: Index> View<'_, J, I> {
     pub(super) fn size(&self) -> Location {
         self.layers.last().map_or(self.log.size(), |layer| layer.end())
     }
@@ -43,16 +47,16 @@ impl<J: Journal> View<'_, J> {
     }
 
     /// Where the active operation of `key` is.
-    pub(super) fn get(&self, key: &Key) -> Option<Location> {
+    pub(super) fn get(&self, key: &Key) -> Outcome<Option<Location>, J> {
         let changed = self.layers.iter().rev().find_map(|layer| layer.changes.get(key));
         match changed {
-            Some(&at) => at,
-            None => self.keys.index.get(key),
+            Some(&at) => Ok(at),
+            None => self.keys.index.get(key).map_err(index),
         }
     }
 
     /// The first active key from `from` on. Ordered kinds only.
-    pub(super) fn first(&self, from: Bound<&Key>) -> Option<Key> {
+    pub(super) fn first(&self, from: Bound<&Key>) -> Outcome<Option<Key>, J> {
         self.walk(from, |from| {
             let created = |layer: &Arc<Layer>| {
                 layer
@@ -62,12 +66,12 @@ impl<J: Journal> View<'_, J> {
                     .copied()
             };
             let found = self.layers.iter().filter_map(created);
-            found.chain(self.keys.index.first(from)).min()
+            Ok(found.chain(self.keys.index.first(from).map_err(index)?).min())
         })
     }
 
     /// The last active key up to `to`. Ordered kinds only.
-    pub(super) fn last(&self, to: Bound<&Key>) -> Option<Key> {
+    pub(super) fn last(&self, to: Bound<&Key>) -> Outcome<Option<Key>, J> {
         self.walk(to, |to| {
             let created = |layer: &Arc<Layer>| {
                 layer
@@ -77,17 +81,23 @@ impl<J: Journal> View<'_, J> {
                     .copied()
             };
             let found = self.layers.iter().filter_map(created);
-            found.chain(self.keys.index.last(to)).max()
+            Ok(found.chain(self.keys.index.last(to).map_err(index)?).max())
         })
     }
 
     /// Step with `nearest` until an active key is met: a layer may have deleted what lies below it.
-    fn walk(&self, bound: Bound<&Key>, nearest: impl Fn(Bound<&Key>) -> Option<Key>) -> Option<Key> {
-        let mut key = nearest(bound)?;
-        while self.get(&key).is_none() {
-            key = nearest(Bound::Excluded(&key))?;
+    fn walk(
+        &self,
+        bound: Bound<&Key>,
+        nearest: impl Fn(Bound<&Key>) -> Outcome<Option<Key>, J>,
+    ) -> Outcome<Option<Key>, J> {
+        let mut found = nearest(bound)?;
+        while let Some(key) = found
+            && self.get(&key)?.is_none()
+        {
+            found = nearest(Bound::Excluded(&key))?;
         }
-        Some(key)
+        Ok(found)
     }
 
     /// The operation at `at`.
@@ -130,8 +140,8 @@ impl<J: Journal> View<'_, J> {
 }
 
 /// The value in `operation`, which the index says is the active one of `key`.
-pub(super) fn value_of<'a>(
-    keys: &Keys,
+pub(super) fn value_of<'a, I>(
+    keys: &Keys<I>,
     key: &Key,
     at: Location,
     operation: &'a [u8],

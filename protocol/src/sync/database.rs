@@ -101,6 +101,9 @@ pub enum Error<E: std::error::Error + 'static> {
         /// Where the target starts.
         start: Location,
     },
+    /// The key index of what is held. The log is durable as of its last commit.
+    #[error("the key index of the sync")]
+    Index(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Nodes that belong to what is held are missing.
     #[error("nodes below location {0} are missing")]
     MissingNodes(Location),

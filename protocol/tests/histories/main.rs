@@ -140,7 +140,7 @@ fn check(db: &Db<MemoryJournal>, model: &Model, case: &str) {
         if db.kind().family() == Family::AnyOrdered {
             check_ring(db, model, &key, case);
         } else {
-            assert_eq!(db.gap(&key), None);
+            assert_eq!(db.gap(&key).unwrap(), None);
         }
     }
 }
@@ -150,7 +150,7 @@ fn check_ring(db: &Db<MemoryJournal>, model: &Model, key: &Key, case: &str) {
     let after = model.active.range((Excluded(*key), Unbounded)).next();
     let next = after.or(model.active.first_key_value()).map(|(key, _)| *key);
     let stored = |at| db.log().operation(at).unwrap();
-    match (db.location(key), db.gap(key)) {
+    match (db.location(key).unwrap(), db.gap(key).unwrap()) {
         (Some(at), None) => {
             let stored = stored(at);
             let Ok(Operation::Update { next: named, .. }) = Operation::read(db.kind(), &stored) else {

@@ -57,7 +57,7 @@ fn sync(
             .iter()
             .all(|(_, verdict)| *verdict != Some(false))
     );
-    done.map(|(log, keys)| Db::from_parts(log, keys))
+    done.map(|(log, keys)| Db::from_parts(log, keys).unwrap())
 }
 
 /// Copy and source hold and answer the same, and go on to the same log.
@@ -233,7 +233,7 @@ fn a_floor_that_lies_makes_one_database_however_it_is_opened() {
     let copy = sync(kind, &target, MemoryJournal::default(), &source).unwrap();
     let again = Db::open(copy.log().journal().clone(), kind).unwrap();
     for mut db in [copy, again] {
-        assert_eq!((db.active(), db.location(&[7; 32])), (1, None));
+        assert_eq!((db.active(), db.location(&[7; 32]).unwrap()), (1, None));
         db.apply(&Batch::new(), None).unwrap();
         let moved = db.log().operation(location(4)).unwrap();
         assert_eq!(moved, update(8));

@@ -36,7 +36,7 @@ fn run(
     resolver: &Scripted,
 ) -> Result<MemoryDb, Failed> {
     let engine = engine(kind, config, target, held, resolver, Channels::default());
-    block_on(engine.run()).map(|(log, keys)| Db::from_parts(log, keys))
+    block_on(engine.run()).map(|(log, keys)| Db::from_parts(log, keys).unwrap())
 }
 
 /// The whole of `db` from its floor on; from a third of it where there is none.
@@ -243,7 +243,7 @@ fn fill(mut local: Client, source: &MemoryDb, case: &str) -> MemoryDb {
         local.append(&answer(request).0).unwrap();
     }
     let (log, keys) = local.complete().unwrap_or_else(|error| panic!("{case}: {error}"));
-    Db::from_parts(log, keys)
+    Db::from_parts(log, keys).unwrap()
 }
 
 #[test]

@@ -44,12 +44,12 @@ impl Moving {
     }
 
     fn assert_at_first(&self, done: (cordee_protocol::log::Log<MemoryJournal>, Keys), case: &str) {
-        let copy = Db::from_parts(done.0, done.1);
+        let copy = Db::from_parts(done.0, done.1).unwrap();
         assert_copies(copy, &self.earlier, self.first.start(), case);
     }
 
     fn assert_at_later(&self, done: (cordee_protocol::log::Log<MemoryJournal>, Keys), case: &str) {
-        let copy = Db::from_parts(done.0, done.1);
+        let copy = Db::from_parts(done.0, done.1).unwrap();
         assert_copies(copy, &self.source, self.later.start(), case);
     }
 }
@@ -109,7 +109,7 @@ fn an_update_before_the_first_step_is_gone_to_at_once() {
         };
         let (log, keys) = block_on(moving.engine(config(3, 16), channels).run()).unwrap();
         assert!(update_tx.try_send(later).is_err(), "{name}");
-        let copy = Db::from_parts(log, keys);
+        let copy = Db::from_parts(log, keys).unwrap();
         assert_copies(copy, &moving.source, start, name);
     }
 }

@@ -111,7 +111,10 @@ impl Joiner {
             Ok((log, keys)) if !wrong => {
                 self.log(|| format!("completes at size {}", log.size()));
                 self.world.count("outcome: complete", 1);
-                return Some(Db::from_parts(log, keys));
+                match Db::from_parts(log, keys) {
+                    Ok(db) => return Some(db),
+                    Err(error) => self.fail(format!("E71: {}", chain(&error))),
+                }
             }
             Ok(_) => self.fail("a wrong target was reached".into()),
             Err(error) => {

@@ -17,8 +17,9 @@
 
 use crate::db::draft::Writer;
 use crate::db::view::{View, value_of};
-use crate::db::{Batch, Error, Key, Operation};
+use crate::db::{Batch, Error, Index, Key, Operation};
 use crate::log::Journal;
+use crate::mmr::{Location, Nodes};
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -43,12 +44,14 @@ pub fn excludes(operation: &Operation<'_>, key: &Key) -> bool {
     }
 }
 
+type Outcome<T, J> = Result<T, Error<<J as Nodes>::Error>>;
+
 /// Write parts 1 to 4 of F4.6; returns the steps of F4.5.
-pub(crate) fn write<J: Journal>(writer: &mut Writer<'_, J>, batch: &Batch) -> Result<u64, Error<J::Error>> {
+pub(crate) fn write<J: Journal, I: Index>(writer: &mut Writer<'_, J, I>, batch: &Batch) -> Outcome<u64, J> {
     let view = writer.view;
     let (mut deleted, mut updated, mut new) = (Vec::new(), Vec::new(), Vec::new());
     for (key, value) in batch.writes() {
-        match (view.get(key), value) {
+        match (view.get(key)?, value) {
             (Some(_), None) => deleted.push(*key),
             (Some(_), Some(value)) => updated.push((*key, value)),
             (None, Some(value)) => new.push((*key, value)),
@@ -56,20 +59,20 @@ pub(crate) fn write<J: Journal>(writer: &mut Writer<'_, J>, batch: &Batch) -> Re
         }
     }
     let created: BTreeSet<Key> = new.iter().map(|(key, _)| *key).collect();
-    let ring = Ring::new(view, &deleted, &created);
+    let ring = Ring::new(view, &deleted, &created)?;
 
     for key in &deleted {
         writer.delete(*key);
     }
     let mut steps = deleted.len() as u64 + updated.len() as u64 + 1;
     for (key, value) in updated {
-        writer.update(key, value, Some(ring.next(&key)));
+        writer.update(key, value, Some(ring.next(&key)?));
     }
     for (key, value) in new {
-        writer.create(key, value, Some(ring.next(&key)));
+        writer.create(key, value, Some(ring.next(&key)?));
     }
     for key in created.iter().chain(&deleted) {
-        let Some((before, at)) = ring.survivor_before(key) else {
+        let Some((before, at)) = ring.survivor_before(key)? else {
             continue;
         };
         if writer.has_written(&before) {
@@ -77,7 +80,7 @@ pub(crate) fn write<J: Journal>(writer: &mut Writer<'_, J>, batch: &Batch) -> Re
         }
         let operation = view.operation(at)?;
         let value = value_of(view.keys, &before, at, &operation)?;
-        writer.update(before, value, Some(ring.next(&before)));
+        writer.update(before, value, Some(ring.next(&before)?));
         steps += 1;
     }
     Ok(steps)
@@ -86,8 +89,8 @@ pub(crate) fn write<J: Journal>(writer: &mut Writer<'_, J>, batch: &Batch) -> Re
 /// The neighbours of keys before and after a batch.
 ///
 /// A survivor is a key that was active before the batch and is not deleted by it.
-struct Ring<'a, J> {
-    view: View<'a, J>,
+struct Ring<'a, J, I> {
+    view: View<'a, J, I>,
     created: &'a BTreeSet<Key>,
     /// For each deleted key the survivors beside it, not round the end: so that many deleted neighbours cost one step
     /// each, and not a walk over all of them from each.
@@ -95,9 +98,9 @@ struct Ring<'a, J> {
     below: HashMap<Key, Option<Key>>,
 }
 
-impl<'a, J: Journal> Ring<'a, J> {
+impl<'a, J: Journal, I: Index> Ring<'a, J, I> {
     /// `deleted` is in key order.
-    fn new(view: View<'a, J>, deleted: &[Key], created: &'a BTreeSet<Key>) -> Self {
+    fn new(view: View<'a, J, I>, deleted: &[Key], created: &'a BTreeSet<Key>) -> Outcome<Self, J> {
         let mut ring = Self {
             view,
             created,
@@ -106,7 +109,7 @@ impl<'a, J: Journal> Ring<'a, J> {
         };
         let all: BTreeSet<&Key> = deleted.iter().collect();
         for key in deleted.iter().rev() {
-            let above = view.first(Bound::Excluded(key));
+            let above = view.first(Bound::Excluded(key))?;
             let survivor = match above {
                 Some(next) if all.contains(&next) => ring.above.get(&next).copied().flatten(),
                 next => next,
@@ -114,25 +117,27 @@ impl<'a, J: Journal> Ring<'a, J> {
             ring.above.insert(*key, survivor);
         }
         for key in deleted {
-            let below = view.last(Bound::Excluded(key));
+            let below = view.last(Bound::Excluded(key))?;
             let survivor = match below {
                 Some(before) if all.contains(&before) => ring.below.get(&before).copied().flatten(),
                 before => before,
             };
             ring.below.insert(*key, survivor);
         }
-        ring
+        Ok(ring)
     }
 
     /// The active key that follows `key` after the batch; `key` is active then.
-    fn next(&self, key: &Key) -> Key {
-        self.first(Bound::Excluded(key))
-            .or_else(|| self.first(Bound::Unbounded))
-            .unwrap_or(*key)
+    fn next(&self, key: &Key) -> Outcome<Key, J> {
+        let next = match self.first(Bound::Excluded(key))? {
+            None => self.first(Bound::Unbounded)?,
+            next => next,
+        };
+        Ok(next.unwrap_or(*key))
     }
 
-    fn first(&self, from: Bound<&Key>) -> Option<Key> {
-        let survivor = self.view.first(from).and_then(|key| match self.above.get(&key) {
+    fn first(&self, from: Bound<&Key>) -> Outcome<Option<Key>, J> {
+        let survivor = self.view.first(from)?.and_then(|key| match self.above.get(&key) {
             Some(above) => *above,
             None => Some(key),
         });
@@ -141,20 +146,26 @@ impl<'a, J: Journal> Ring<'a, J> {
             .range::<Key, _>((from, Bound::Unbounded))
             .next()
             .copied();
-        survivor.into_iter().chain(created).min()
+        Ok(survivor.into_iter().chain(created).min())
     }
 
     /// The survivor in front of `key`, and where its update is; `None` if nothing survives.
-    fn survivor_before(&self, key: &Key) -> Option<(Key, crate::mmr::Location)> {
-        let last = |to| {
+    fn survivor_before(&self, key: &Key) -> Outcome<Option<(Key, Location)>, J> {
+        let last = |to| -> Outcome<Option<Key>, J> {
             let key = self.view.last(to)?;
-            match self.below.get(&key) {
+            Ok(key.and_then(|key| match self.below.get(&key) {
                 Some(below) => *below,
                 None => Some(key),
-            }
+            }))
         };
-        let survivor = last(Bound::Excluded(key)).or_else(|| last(Bound::Unbounded))?;
-        Some((survivor, self.view.get(&survivor)?))
+        let survivor = match last(Bound::Excluded(key))? {
+            None => last(Bound::Unbounded)?,
+            survivor => survivor,
+        };
+        let Some(survivor) = survivor else {
+            return Ok(None);
+        };
+        Ok(self.view.get(&survivor)?.map(|at| (survivor, at)))
     }
 }
 

@@ -60,7 +60,7 @@ fn engine(
 
 fn sync(config: Config, target: &Target, journal: MemoryJournal, resolver: &Scripted) -> Outcome {
     let engine = engine(config, target, journal, resolver, Channels::default());
-    block_on(engine.run()).map(|(log, keys)| Db::from_parts(log, keys))
+    block_on(engine.run()).map(|(log, keys)| Db::from_parts(log, keys).unwrap())
 }
 
 /// The source, pruned to its floor: what a copy holds.

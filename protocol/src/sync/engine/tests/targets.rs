@@ -32,7 +32,7 @@ fn targets_move_and_nothing_proven_is_lost() {
             &resolver,
             channels,
         );
-        block_on(engine.run()).map(|(log, keys)| Db::from_parts(log, keys))
+        block_on(engine.run()).map(|(log, keys)| Db::from_parts(log, keys).unwrap())
     };
     let mut copy = run(
         vec![from(&middle), from(&first), from(&last), from(&middle)],
@@ -168,7 +168,7 @@ pub(super) fn follow(
     let (mut reached, mut next) = (Vec::new(), targets[1..].iter());
     let outcome = loop {
         if let Poll::Ready(ended) = block_on(async { futures::poll!(&mut run) }) {
-            break ended.map(|(log, keys)| Db::from_parts(log, keys));
+            break ended.map(|(log, keys)| Db::from_parts(log, keys).unwrap());
         }
         while let Ok(target) = reached_rx.try_recv() {
             reached.push(target);
