@@ -9,7 +9,7 @@
 
 use cordee_protocol::db::Key;
 use cordee_protocol::db::database::Error;
-use cordee_protocol::db::{Batch, Db, Family};
+use cordee_protocol::db::{Batch, Db, Family, Index};
 use cordee_protocol::{Digest, Journal, Location};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -44,9 +44,9 @@ impl Dataset {
     ///
     /// # Errors
     /// The database's.
-    pub fn fill<J: Journal>(
+    pub fn fill<J: Journal, I: Index>(
         &self,
-        db: &mut Db<J>,
+        db: &mut Db<J, I>,
         mut progress: impl FnMut(u64) -> bool,
     ) -> Result<(), Error<J::Error>> {
         let family = db.kind().family();
@@ -100,7 +100,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new<J: Journal>(dataset: &Dataset, db: &Db<J>) -> Self {
+    fn new<J: Journal, I: Index>(dataset: &Dataset, db: &Db<J, I>) -> Self {
         Self {
             seed: dataset.seed,
             value_size: db.kind().value_size().unwrap_or(dataset.value_size),

@@ -11,7 +11,7 @@
 use crate::config::{self, Config, FILE_NAME, Layers};
 use crate::storage::{self, DiskJournal, Writer};
 use cordee_protocol::db::kind::KindError;
-use cordee_protocol::db::{self, Db, Kind};
+use cordee_protocol::db::{self, Kind};
 use cordee_protocol::log::Mark;
 use cordee_protocol::wire::limits::MAX_NAME;
 use cordee_protocol::{Journal, Location, Target};
@@ -23,8 +23,7 @@ use std::path::{Path, PathBuf};
 const KEY: &str = "node.key";
 const BINDING: &str = "database.toml";
 
-/// The database of a node, on disk.
-pub type Database = Db<DiskJournal>;
+pub use crate::storage::Database;
 
 /// A node's folder, with the settings that are in force.
 #[derive(Clone, Debug)]
@@ -341,7 +340,7 @@ impl Folder {
     }
 
     fn database(&self, journal: DiskJournal) -> Result<Database, Error> {
-        Db::open(journal, self.kind).map_err(|error| match error {
+        storage::open_database(journal, self.kind).map_err(|error| match error {
             db::database::Error::Unfinished(target) => Error::Unfinished {
                 folder: self.path.clone(),
                 target: target.into(),

@@ -18,7 +18,7 @@ use crate::storage::{self, DiskJournal};
 use crate::writes::{self, Gathered, Write, Writes};
 use cordee_protocol::Location;
 use cordee_protocol::db::kind::KindError;
-use cordee_protocol::db::{self, Claim, Db, Kind, database};
+use cordee_protocol::db::{self, Claim, Kind, database};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -243,7 +243,7 @@ fn state(db: &Database) -> State {
 
 fn open(folder: &Path, kind: Kind) -> Result<Database, Error> {
     let journal = DiskJournal::open(folder.to_path_buf(), storage::Options::default())?;
-    Ok(Db::open(journal, kind)?)
+    Ok(storage::open_database(journal, kind)?)
 }
 
 fn read_batch(kind: Kind, batch: &Value, at: String, notes: &mut Vec<String>) -> Result<Writes, Error> {

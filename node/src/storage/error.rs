@@ -47,6 +47,20 @@ pub enum Error {
         /// What was found.
         what: String,
     },
+    /// A file of the key index is not what it was. The index is derived: whoever opens it next makes it again from the log.
+    #[error(
+        "{} is damaged at byte {offset}: {what}; run the same command again, or restart the node: the key index is then made \
+         again from the log",
+        path.display()
+    )]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What was found.
+        what: String,
+    },
     /// Another version of the program wrote the folder.
     #[error("{} has format version {found}, this program knows {}: use the program that wrote it", path.display(), super::VERSION)]
     Version {
@@ -93,6 +107,14 @@ impl Error {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, source },
                 _ => Self::Io { doing, path, source },
             }
+        }
+    }
+
+    pub(super) fn index(path: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Index {
+            path: path.to_path_buf(),
+            offset,
+            what: what.into(),
         }
     }
 

@@ -111,6 +111,7 @@ mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
 pub mod file;
+pub mod index;
 mod journal;
 mod presync;
 mod record;
@@ -121,9 +122,11 @@ mod tests;
 pub mod writer;
 
 pub use error::Error;
+pub use index::DiskIndex;
 pub use journal::DiskJournal;
 pub use writer::Writer;
 
+use cordee_protocol::db::{self, Db, Kind};
 use file::{Files, OsFiles};
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -137,6 +140,23 @@ pub fn mend_record(folder: &Path) -> Result<bool, Error> {
     let locked = OsFiles.lock(&path).map_err(Error::io("lock", &path))?;
     let _lock = locked.ok_or(Error::Locked { path })?;
     record::mend(&OsFiles, folder)
+}
+
+/// A database on disk.
+pub type Database = Db<DiskJournal, DiskIndex>;
+
+/// The database over `journal`, with its index beside it.
+///
+/// # Errors
+/// As [`Db::with_index`].
+pub fn open_database(journal: DiskJournal, kind: Kind) -> Result<Database, db::Error<Error>> {
+    let index = open_index(&journal, kind).map_err(|error| db::Error::Index(Box::new(error)))?;
+    Db::with_index(journal, kind, index)
+}
+
+/// The index of the log in `journal`.
+fn open_index(journal: &DiskJournal, kind: Kind) -> Result<DiskIndex, Error> {
+    DiskIndex::open(&journal.folder().join("index"), kind)
 }
 
 /// The format that this program reads and writes.

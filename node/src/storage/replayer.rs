@@ -1,113 +1,175 @@
 //! The key index of a sync, filled on a thread of its own.
 //!
-//! A random insertion misses the caches, and is most of what storing an operation costs: so it runs beside the thread that
+//! Sorting what belongs into the index is a good part of what storing an operation costs: so it runs beside the thread that
 //! writes files, fed by a short queue of the same buffers. Whether all of them were operations of the kind is asked once, at
-//! the end; a log that is not of the kind ends the sync with the next call.
+//! the end; a log that is not of the kind ends the sync with the next call. When that is known the thread goes on and makes
+//! the index answer, while the log is committed.
 
-use cordee_protocol::db::{Keys, Kind, Malformed, Replayed, State};
+use super::{DiskIndex, Error as DiskError};
+use cordee_protocol::db::{Keys, Malformed, Replayed, State};
+use cordee_protocol::sync::database::Error;
 use cordee_protocol::{Location, Operations};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 /// Runs of operations that may wait; buffers of at most 1 MiB that are shared with whoever writes them.
 const QUEUE: usize = 8;
 
-type Run = (Location, Operations);
+type Indexed = Keys<DiskIndex>;
+type Last = Result<Option<Replayed>, Malformed>;
+
+enum Order {
+    Replay(Location, Operations),
+    /// There are no more operations.
+    Settle,
+}
 
 /// A [`State`] that lags behind by a few runs.
 #[derive(Debug)]
 pub(super) struct Replayer {
-    kind: Kind,
-    runs: Option<SyncSender<Run>>,
-    thread: Option<JoinHandle<Result<Keys, Malformed>>>,
-    /// What the thread left, once it has ended.
-    keys: Result<Keys, Malformed>,
+    /// The state, if there is no thread that has it.
+    keys: Indexed,
+    thread: Option<Thread>,
+    /// The answer to what the last operation is, once it was asked for.
+    last: Option<Last>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    orders: SyncSender<Order>,
+    last: Receiver<Last>,
+    handle: JoinHandle<Result<Indexed, Error<DiskError>>>,
 }
 
 impl Replayer {
-    /// The state of a log of `kind` that holds nothing.
-    pub(super) fn new(kind: Kind) -> Self {
+    /// The state of a log that holds nothing, of the kind and in the place of `keys`.
+    pub(super) fn new(keys: Indexed) -> Self {
         Self {
-            kind,
-            runs: None,
+            keys: keys.fresh(0),
             thread: None,
-            keys: Ok(Keys::new(kind)),
+            last: None,
         }
     }
 
-    /// The state, when all is replayed.
+    /// The state, when all is replayed and the index answers.
     ///
     /// # Errors
-    /// [`Malformed`].
-    pub(super) fn into_keys(mut self) -> Result<Keys, Malformed> {
-        self.finish();
-        std::mem::replace(&mut self.keys, Ok(Keys::new(self.kind)))
-    }
-
-    /// Let the thread end, and take what it leaves.
-    fn finish(&mut self) {
-        self.runs = None;
-        if let Some(thread) = self.thread.take() {
-            // Its code panics nowhere; were it to, the sync must not go on without an index.
-            self.keys = thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    /// [`Error::Malformed`], [`Error::Journal`] for the index.
+    pub(super) fn into_keys(mut self) -> Result<Indexed, Error<DiskError>> {
+        self.last().map_err(Error::Malformed)?;
+        match self.thread.take() {
+            Some(thread) => {
+                drop(thread.orders);
+                join(thread.handle)
+            }
+            None => {
+                let empty = self.keys.fresh(0);
+                Ok(std::mem::replace(&mut self.keys, empty))
+            }
         }
     }
+
+    /// What the thread says of the last operation; there is nothing to replay behind that.
+    fn end(&mut self, thread: Thread) -> Last {
+        // A thread that has ended has left its answer.
+        let _ = thread.orders.send(Order::Settle);
+        match thread.last.recv() {
+            Ok(last) => {
+                self.thread = Some(thread);
+                *self.last.insert(last)
+            }
+            Err(_) => {
+                drop(thread.orders);
+                join(thread.handle).map_or(Ok(None), |mut keys| keys.last())
+            }
+        }
+    }
+}
+
+/// What the thread does: what it leaves.
+fn work(
+    mut keys: Indexed,
+    orders: &Receiver<Order>,
+    tell: &SyncSender<Last>,
+) -> Result<Indexed, Error<DiskError>> {
+    // Whoever asked may have gone.
+    let fail = |malformed| {
+        let _ = tell.send(Err(malformed));
+        Err(Error::Malformed(malformed))
+    };
+    for order in orders {
+        match order {
+            Order::Replay(from, operations) => {
+                if let Err(malformed) = keys.replay(from, &operations) {
+                    return fail(malformed);
+                }
+            }
+            Order::Settle => {
+                let _ = tell.send(keys.last());
+                keys.settle().map_err(Error::Journal)?;
+                break;
+            }
+        }
+    }
+    Ok(keys)
+}
+
+fn join<T>(thread: JoinHandle<T>) -> T {
+    // Its code panics nowhere; were it to, the sync must not go on without an index.
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl State for Replayer {
     fn fresh(&self, operations: u64) -> Self {
-        let mut keys = Keys::new(self.kind).fresh(operations);
-        let (runs, received) = sync_channel::<Run>(QUEUE);
-        let work = move || {
-            for (from, operations) in received {
-                keys.replay(from, &operations)?;
-            }
-            Ok(keys)
-        };
-        // Without a thread there are no runs to take, and the first of them is refused.
-        let thread = std::thread::Builder::new()
+        let keys = self.keys.fresh(operations);
+        let (orders, received) = sync_channel(QUEUE);
+        let (tell, last) = sync_channel(1);
+        let handle = std::thread::Builder::new()
             .name("log-index".into())
-            .spawn(work)
-            .ok();
-        let keys = Ok(Keys::new(self.kind));
+            .spawn(move || work(keys, &received, &tell));
         Self {
-            kind: self.kind,
-            runs: thread.is_some().then_some(runs),
-            thread,
-            keys,
+            keys: self.keys.fresh(operations),
+            thread: handle.ok().map(|handle| Thread {
+                orders,
+                last,
+                handle,
+            }),
+            last: None,
         }
     }
 
     fn replay(&mut self, from: Location, operations: &Operations) -> Result<(), Malformed> {
-        if let Some(runs) = &self.runs
-            && runs.send((from, operations.clone())).is_ok()
-        {
+        let Some(thread) = self.thread.take() else {
+            return self.keys.replay(from, operations);
+        };
+        let order = Order::Replay(from, operations.clone());
+        if thread.orders.send(order).is_ok() {
+            self.thread = Some(thread);
             return Ok(());
         }
-        self.finish();
-        match &mut self.keys {
-            Ok(keys) => keys.replay(from, operations),
-            Err(malformed) => Err(*malformed),
-        }
+        self.end(thread).map(drop)
     }
 
-    fn last(&mut self) -> Result<Option<Replayed>, Malformed> {
-        self.finish();
-        match &mut self.keys {
-            Ok(keys) => keys.last(),
-            Err(malformed) => Err(*malformed),
+    fn last(&mut self) -> Last {
+        match (self.last, self.thread.take()) {
+            (Some(last), thread) => {
+                self.thread = thread;
+                last
+            }
+            (None, Some(thread)) => self.end(thread),
+            (None, None) => self.keys.last(),
         }
     }
 }
 
 impl Drop for Replayer {
     fn drop(&mut self) {
-        self.runs = None;
         if let Some(thread) = self.thread.take() {
+            drop(thread.orders);
             // Nobody wants what it leaves.
-            let _ = thread.join();
+            let _ = thread.handle.join();
         }
     }
 }

@@ -14,8 +14,8 @@
 
 use super::presync::Presync;
 use super::replayer::Replayer;
-use super::{DiskJournal, Error as DiskError};
-use cordee_protocol::db::{Db, Kind};
+use super::{Database as Copy, DiskJournal, Error as DiskError, open_index};
+use cordee_protocol::db::{Db, Keys, Kind};
 use cordee_protocol::sync::database::{self, Database, Held, Local, Rooted};
 use cordee_protocol::sync::verify::{Pinned, Verified};
 use cordee_protocol::{Digest, Location, Operations, Target};
@@ -56,7 +56,7 @@ enum Order {
     Restart(Reply<Held>),
     Root(Reply<Rooted>),
     RootAt(Location, Reply<Digest>),
-    Complete(Reply<Db<DiskJournal>>),
+    Complete(Reply<Copy>),
 }
 
 /// The engine's side of the thread. Dropping it makes durable what has been appended, and waits for that.
@@ -79,7 +79,8 @@ impl Writer {
     /// As [`Local::open`]; also if there is no thread to be had.
     pub fn open(journal: DiskJournal, target: Target, kind: Kind) -> Result<Self, Error> {
         let folder = journal.folder().to_owned();
-        let disk = Disk::open(journal, target, Replayer::new(kind))?;
+        let index = open_index(&journal, kind).map_err(Error::Journal)?;
+        let disk = Disk::open(journal, target, Replayer::new(Keys::with_index(kind, index)))?;
         let held = disk.held();
         let (orders, received) = mpsc::channel(QUEUE);
         let (failed, failure) = oneshot::channel();
@@ -137,7 +138,7 @@ impl Writer {
 }
 
 impl Database for Writer {
-    type Output = Db<DiskJournal>;
+    type Output = Copy;
     type Error = Error;
 
     fn held(&self) -> Held {
@@ -176,7 +177,7 @@ impl Database for Writer {
         self.ask(|reply| Order::RootAt(size, reply)).await
     }
 
-    async fn complete(mut self) -> Result<Db<DiskJournal>, Error> {
+    async fn complete(mut self) -> Result<Copy, Error> {
         self.ask(Order::Complete).await
     }
 }
@@ -263,7 +264,7 @@ fn carry_out(mut disk: Disk, order: Order) -> Result<Option<Disk>, Error> {
         }
         Order::Complete(reply) => {
             let database = disk.complete().and_then(|(log, state)| {
-                let keys = state.into_keys().map_err(Error::Malformed)?;
+                let keys = state.into_keys()?;
                 Db::from_parts(log, keys).map_err(|error| Error::Index(Box::new(error)))
             });
             let _ = reply.send(database);

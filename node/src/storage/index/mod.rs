@@ -1,0 +1,425 @@
+//! The key index on disk. TODO docs
+
+mod entry;
+mod mark;
+mod merge;
+mod overlay;
+mod place;
+mod runs;
+mod table;
+#[cfg(test)]
+mod tests;
+mod work;
+mod write;
+
+use super::error::Error;
+use super::file::{Files, OsFiles};
+use cordee_protocol::Location;
+use cordee_protocol::db::index::{Covered, Index};
+use cordee_protocol::db::{Family, Key, Kind};
+use mark::Mark;
+use merge::{Source, merge, merge_to_table};
+use overlay::Overlay;
+use place::Place;
+use runs::Runs;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use table::Table;
+use work::Work;
+
+/// A table is so many times as long as all newer ones together, or it is merged with them.
+const GROWTH: u64 = 4;
+
+/// A fresh index of fewer changes stays in memory until it is covered.
+const SMALL: usize = 4096;
+
+/// Oldest first.
+type Tables<F> = Vec<Arc<Table<F>>>;
+
+/// How an index works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Changes are made durable when so many operations of the log are not covered: what a start has to replay.
+    pub flush_operations: u64,
+    /// Or so many bytes of them.
+    pub flush_bytes: u64,
+    /// Work in the background may fall behind by so many operations; then a commit waits for it.
+    pub wait_operations: u64,
+    /// Closing makes changes durable if so many operations are not covered.
+    pub close_operations: u64,
+    /// Changes of a replay that are sorted in memory, 56 bytes each.
+    pub run_entries: usize,
+    /// Whether to work on a thread of its own.
+    pub background: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            flush_operations: 128 << 10,
+            flush_bytes: 64 << 20,
+            wait_operations: 512 << 10,
+            close_operations: 4096,
+            run_entries: 256 << 10,
+            background: true,
+        }
+    }
+}
+
+/// An index whose tables are files.
+#[derive(Debug)]
+pub struct DiskIndex<F: Files + 'static = OsFiles> {
+    place: Arc<Place<F>>,
+    /// What it followed when it was opened, or why nothing.
+    opened: Result<Covered, String>,
+    /// What is being replayed into a fresh index.
+    runs: Option<Runs<F>>,
+    /// What is being replayed into one that followed a log.
+    waiting: Vec<(Key, Option<Location>)>,
+    /// Newest of all.
+    overlay: Overlay,
+    /// What a thread is about to make a table of.
+    frozen: Option<Arc<Overlay>>,
+    tables: Tables<F>,
+    active: usize,
+    /// What lies below is not active, whatever the tables say.
+    least: Location,
+    /// How far the log is durable, if this holds exactly that.
+    covered: Option<Covered>,
+    /// As of what the mark is, or will be when the thread has ended; `None` for a fresh index.
+    marked: Option<Covered>,
+    /// Bytes of operations behind that.
+    bytes: u64,
+    /// Files with a lower number are older than this index.
+    born: u64,
+    work: Option<JoinHandle<Result<Tables<F>, Error>>>,
+}
+
+impl DiskIndex {
+    /// Open the index in `folder`, which nobody else has open: it follows nothing yet if there is none, or none of use.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Full`].
+    pub fn open(folder: &Path, kind: Kind) -> Result<Self, Error> {
+        Self::open_on(OsFiles, folder, kind, Options::default())
+    }
+}
+
+impl<F: Files + 'static> DiskIndex<F> {
+    /// As [`DiskIndex::open`], on any file system.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_on(files: F, folder: &Path, kind: Kind, options: Options) -> Result<Self, Error> {
+        let place = Place::open(files, folder.into(), kind, options)?;
+        let mut index = Self::empty(place.clone());
+        match load(&place) {
+            Ok((mark, tables)) => {
+                index.active = usize::try_from(mark.active).unwrap_or(usize::MAX);
+                index.least = match kind.is_any() {
+                    true => mark.covered.floor,
+                    false => mark.covered.range.start,
+                };
+                index.tables = tables;
+                index.marked = Some(mark.covered.clone());
+                index.opened = Ok(mark.covered);
+            }
+            Err(why) => index.opened = Err(why),
+        }
+        for (number, what) in place.list()? {
+            if index.tables.iter().all(|table| table.number != number) {
+                place.remove(&place.path(number, what))?;
+            }
+        }
+        Ok(index)
+    }
+
+    fn empty(place: Arc<Place<F>>) -> Self {
+        Self {
+            opened: Err("it is a fresh one".into()),
+            runs: None,
+            waiting: Vec::new(),
+            overlay: Overlay::new(place.kind),
+            frozen: None,
+            tables: Vec::new(),
+            active: 0,
+            least: Location::ZERO,
+            covered: None,
+            marked: None,
+            bytes: 0,
+            born: place.next(),
+            work: None,
+            place,
+        }
+    }
+
+    /// The newest that is known of `key`, active or not.
+    fn newest(&self, key: &Key) -> Result<Option<Location>, Error> {
+        let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.get(key));
+        if let Some(at) = self.overlay.get(key).or_else(frozen) {
+            return Ok(at);
+        }
+        for table in self.tables.iter().rev() {
+            if let Some(entry) = table.get(key)? {
+                return Ok(entry.at());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Step with `nearest` until an active key is met.
+    fn walk(
+        &self,
+        bound: Bound<&Key>,
+        nearest: impl Fn(Bound<&Key>) -> Result<Option<Key>, Error>,
+    ) -> Result<Option<Key>, Error> {
+        if self.place.kind.family() != Family::AnyOrdered {
+            return Ok(None);
+        }
+        let mut found = nearest(bound)?;
+        while let Some(key) = found
+            && self.get(&key)?.is_none()
+        {
+            found = nearest(Bound::Excluded(&key))?;
+        }
+        Ok(found)
+    }
+
+    fn overlays(&self) -> impl Iterator<Item = &Overlay> {
+        std::iter::once(&self.overlay).chain(self.frozen.as_deref())
+    }
+
+    /// Everything there is, newest first.
+    fn sources(&self) -> Vec<Source<F>> {
+        let overlays = self
+            .overlays()
+            .map(|overlay| Source::Memory(overlay.sorted().into_iter()));
+        let tables = self.tables.iter().rev().cloned().map(Source::Table);
+        overlays.chain(tables).collect()
+    }
+
+    /// Make tables of what was replayed into a fresh index.
+    fn load_runs(&mut self, mut runs: Runs<F>, least: Location) -> Result<(), Error> {
+        let sources = runs.sources()?;
+        if let [Source::Memory(entries)] = &sources[..]
+            && entries.len() <= SMALL
+        {
+            for entry in entries.as_slice() {
+                let at = entry.at().filter(|&at| at >= least);
+                if at.is_some() {
+                    self.overlay.insert(entry.key, at);
+                    self.active += 1;
+                }
+            }
+            return Ok(());
+        }
+        let table = merge_to_table(&self.place, sources, least, true)?;
+        self.active = table.as_ref().map_or(0, |table| table.len as usize);
+        self.tables = table.map(Arc::new).into_iter().collect();
+        Ok(())
+    }
+
+    /// Do what was replayed behind what the index followed.
+    fn take_waiting(&mut self) -> Result<(), Error> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        // Stable, so the last change of a key stays the last; and neighbours are in one block.
+        waiting.sort_by_key(|change| change.0);
+        for group in waiting.chunk_by(|one, other| one.0 == other.0) {
+            let Some(&(key, at)) = group.last() else { continue };
+            let was = self.get(&key)?.is_some();
+            self.active = self.active + usize::from(at.is_some()) - usize::from(was);
+            self.overlay.insert(key, at);
+        }
+        Ok(())
+    }
+
+    /// Make everything durable.
+    fn start_work(&mut self, covered: Covered) -> Result<(), Error> {
+        self.finish_work()?;
+        if !self.overlay.is_empty() {
+            let overlay = std::mem::replace(&mut self.overlay, Overlay::new(self.place.kind));
+            self.frozen = Some(Arc::new(overlay));
+        }
+        let work = Work {
+            place: self.place.clone(),
+            frozen: self.frozen.clone(),
+            tables: self.tables.clone(),
+            covered: covered.clone(),
+            active: self.active as u64,
+            least: self.least,
+            born: self.born,
+        };
+        (self.marked, self.bytes) = (Some(covered), 0);
+        if self.place.options.background {
+            let thread = std::thread::Builder::new().name("log-index".into());
+            let thread = thread.spawn(|| work.run());
+            let folder = &self.place.folder;
+            self.work = Some(thread.map_err(Error::io("start the thread that writes to", folder))?);
+        } else {
+            self.tables = work.run()?;
+            self.frozen = None;
+        }
+        Ok(())
+    }
+
+    /// Take what the thread has done, when it has.
+    fn finish_work(&mut self) -> Result<(), Error> {
+        if let Some(work) = self.work.take() {
+            // Its code panics nowhere; were it to, nobody must go on with what it left.
+            let done = work
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            self.tables = done?;
+            self.frozen = None;
+        }
+        Ok(())
+    }
+}
+
+/// The mark of an index with its tables.
+fn load<F: Files>(place: &Arc<Place<F>>) -> Result<(Mark, Tables<F>), String> {
+    let mark = Mark::read(place)?;
+    if mark.kind != place.kind.to_string() {
+        return Err(format!("the old one is of a database of kind {}", mark.kind));
+    }
+    let open = |&(number, len): &(u64, u64)| Table::open(place.clone(), number, len).map(Arc::new);
+    let tables: Result<_, _> = mark.tables.iter().map(open).collect();
+    let tables = tables.map_err(|error| format!("the old one is of no use: {error}"))?;
+    Ok((mark, tables))
+}
+
+impl<F: Files + 'static> Index for DiskIndex<F> {
+    type Error = Error;
+
+    fn fresh(&self, operations: u64) -> Self {
+        let mut fresh = Self::empty(self.place.clone());
+        fresh.runs = Some(Runs::new(self.place.clone(), operations));
+        fresh
+    }
+
+    fn covered(&self) -> Result<Covered, String> {
+        self.opened.clone()
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Location>, Error> {
+        Ok(self.newest(key)?.filter(|&at| at >= self.least))
+    }
+
+    fn first(&self, from: Bound<&Key>) -> Result<Option<Key>, Error> {
+        self.walk(from, |from| {
+            let mut least = self.overlays().filter_map(|overlay| overlay.first(from)).min();
+            for table in &self.tables {
+                least = least.into_iter().chain(table.first(from)?).min();
+            }
+            Ok(least)
+        })
+    }
+
+    fn last(&self, to: Bound<&Key>) -> Result<Option<Key>, Error> {
+        self.walk(to, |to| {
+            let mut most = self.overlays().filter_map(|overlay| overlay.last(to)).max();
+            for table in &self.tables {
+                most = most.into_iter().chain(table.last(to)?).max();
+            }
+            Ok(most)
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.active
+    }
+
+    fn apply(&mut self, changes: impl IntoIterator<Item = (Key, Option<Location>)>, active: usize) {
+        for (key, at) in changes {
+            self.overlay.insert(key, at);
+        }
+        (self.active, self.covered) = (active, None);
+    }
+
+    fn defer(&mut self, key: Key, at: Option<Location>) {
+        match &mut self.runs {
+            Some(runs) => runs.push(key, at),
+            None => self.waiting.push((key, at)),
+        }
+        self.covered = None;
+    }
+
+    fn settle(&mut self, least: Location) -> Result<(), Error> {
+        let least = match self.place.kind.is_any() {
+            true => self.least.max(least),
+            false => self.least,
+        };
+        match self.runs.take() {
+            Some(runs) if !runs.is_empty() => self.load_runs(runs, least)?,
+            // What was active below the new floor has been moved by what is replayed, and counts until then.
+            _ => self.take_waiting()?,
+        }
+        self.least = least;
+        Ok(())
+    }
+
+    fn forget_below(&mut self, start: Location) -> Result<(), Error> {
+        if start <= self.least {
+            return Ok(());
+        }
+        (self.least, self.covered) = (start, None);
+        let mut active = 0;
+        merge(self.sources(), |entry| {
+            active += usize::from(entry.at().is_some_and(|at| at >= start));
+            Ok(())
+        })?;
+        self.active = active;
+        Ok(())
+    }
+
+    fn cover(&mut self, covered: Covered, bytes: u64) -> Result<(), Error> {
+        if self.work.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.finish_work()?;
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.covered = Some(covered.clone());
+        let options = &self.place.options;
+        let behind = match &self.marked {
+            // What an immutable log has lost would be counted again by whoever opens it.
+            Some(marked) if marked.range.start == covered.range.start || self.place.kind.is_any() => {
+                covered.range.end.since(marked.range.end)
+            }
+            _ => u64::MAX,
+        };
+        if behind < options.flush_operations && self.bytes < options.flush_bytes {
+            return Ok(());
+        }
+        if self.work.is_some() && behind < options.wait_operations {
+            return Ok(());
+        }
+        self.start_work(covered)
+    }
+}
+
+impl<F: Files + 'static> Drop for DiskIndex<F> {
+    fn drop(&mut self) {
+        let behind = |covered: &Covered, marked: &Covered| covered.range.end.since(marked.range.end);
+        let mut end = || {
+            self.finish_work()?;
+            if let (Some(covered), Some(marked)) = (&self.covered, &self.marked)
+                && behind(covered, marked) >= self.place.options.close_operations
+            {
+                self.start_work(covered.clone())?;
+                self.finish_work()?;
+            }
+            if self.marked.is_none() {
+                // Nobody has come to know of these.
+                for table in &self.tables {
+                    self.place.remove(&table.path())?;
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = end() {
+            // It is made again from the log.
+            tracing::warn!(%error, "the key index was not stored");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Changes that are in no table yet.
+
+use super::entry::Entry;
+use cordee_protocol::Location;
+use cordee_protocol::db::{Family, Key, Kind};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+/// The newest change of each key, in memory: about 60 bytes each.
+#[derive(Debug)]
+pub(super) enum Overlay {
+    /// No order.
+    Hashed(HashMap<Key, Option<Location>>),
+    /// For ordered kinds.
+    Sorted(BTreeMap<Key, Option<Location>>),
+}
+
+impl Overlay {
+    pub(super) fn new(kind: Kind) -> Self {
+        match kind.family() {
+            Family::AnyOrdered => Self::Sorted(BTreeMap::new()),
+            Family::AnyUnordered | Family::Immutable | Family::Keyless => Self::Hashed(HashMap::new()),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Hashed(changes) => changes.is_empty(),
+            Self::Sorted(changes) => changes.is_empty(),
+        }
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<Option<Location>> {
+        match self {
+            Self::Hashed(changes) => changes.get(key).copied(),
+            Self::Sorted(changes) => changes.get(key).copied(),
+        }
+    }
+
+    pub(super) fn insert(&mut self, key: Key, at: Option<Location>) {
+        match self {
+            Self::Hashed(changes) => drop(changes.insert(key, at)),
+            Self::Sorted(changes) => drop(changes.insert(key, at)),
+        }
+    }
+
+    /// The first key from `from` on, active or not; `None` too without order.
+    pub(super) fn first(&self, from: Bound<&Key>) -> Option<Key> {
+        match self {
+            Self::Hashed(_) => None,
+            Self::Sorted(changes) => {
+                let mut found = changes.range::<Key, _>((from, Bound::Unbounded));
+                found.next().map(|(key, _)| *key)
+            }
+        }
+    }
+
+    /// The last key up to `to`, active or not; `None` too without order.
+    pub(super) fn last(&self, to: Bound<&Key>) -> Option<Key> {
+        match self {
+            Self::Hashed(_) => None,
+            Self::Sorted(changes) => {
+                let mut found = changes.range::<Key, _>((Bound::Unbounded, to));
+                found.next_back().map(|(key, _)| *key)
+            }
+        }
+    }
+
+    /// All changes by rising key.
+    pub(super) fn sorted(&self) -> Vec<Entry> {
+        let entry = |(key, at): (&Key, &Option<Location>)| Entry::new(*key, *at);
+        match self {
+            Self::Hashed(changes) => {
+                let mut entries: Vec<_> = changes.iter().map(entry).collect();
+                entries.sort_unstable_by_key(|entry| entry.key);
+                entries
+            }
+            Self::Sorted(changes) => changes.iter().map(entry).collect(),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! A file of sorted entries that never changes: reading one.
+//!
+//! ```text
+//!   blocks   4096 bytes each: 102 entries (see `entry`)
+//!   fences   the first key of each block, 32 bytes each
+//!   8        checksum of the fences
+//! ```
+//! The checksums depend on the file's number and the block's place in it. In memory are the fences, 0.31 bytes a key: 3 MiB
+//! for 10,000,000. So a look-up is one read of one block.
+
+use super::entry::{BLOCK, CHECKSUM, ENTRY, Entry, PER_BLOCK, checksum, entries};
+use super::place::{Place, What};
+use crate::storage::error::Error;
+use crate::storage::file::{File, Files, OsFiles};
+use cordee_protocol::db::Key;
+use std::ops::Bound;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The place that a checksum belongs to: block `at` of file `number`, or behind the last block the fences.
+pub(super) fn seed(number: u64, at: u64) -> u64 {
+    number.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ at
+}
+
+/// An open table.
+#[derive(Debug)]
+pub(super) struct Table<F: Files = OsFiles> {
+    place: Arc<Place<F>>,
+    file: F::File,
+    /// Its file's.
+    pub(super) number: u64,
+    /// How many entries it has.
+    pub(super) len: u64,
+    fences: Vec<Key>,
+}
+
+impl<F: Files> Table<F> {
+    /// The table that was just written to `file`.
+    pub(super) fn written(
+        place: Arc<Place<F>>,
+        file: F::File,
+        number: u64,
+        len: u64,
+        fences: Vec<Key>,
+    ) -> Self {
+        Self {
+            place,
+            file,
+            number,
+            len,
+            fences,
+        }
+    }
+
+    /// Open the table with this number.
+    ///
+    /// # Errors
+    /// [`Error::Index`] if it is not one of `len` entries whose fences are sound; [`Error::Io`].
+    pub(super) fn open(place: Arc<Place<F>>, number: u64, len: u64) -> Result<Self, Error> {
+        let path = place.path(number, What::Table);
+        let io = |doing| Error::io(doing, &path);
+        let damaged = |offset, what: &str| Err(Error::index(&path, offset, what));
+        let file = match place.files.open(&path, false) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return damaged(0, "it is missing");
+            }
+            opened => opened.map_err(io("open"))?,
+        };
+        let size = file.len().map_err(io("read"))?;
+        let blocks = len.div_ceil(PER_BLOCK as u64);
+        let start = blocks.saturating_mul(BLOCK as u64);
+        let want = start.saturating_add(blocks.saturating_mul(32) + CHECKSUM as u64);
+        if size != want || len == 0 {
+            return damaged(size, "it has another length");
+        }
+        // As long as the file says, so not longer than the disk.
+        let mut bytes = vec![0; (size - start) as usize];
+        file.read_at(&mut bytes, start).map_err(io("read"))?;
+        let (keys, sum) = bytes.split_at(bytes.len() - CHECKSUM);
+        if checksum(seed(number, blocks), keys).to_le_bytes() != *sum {
+            return damaged(start, "the checksum of its fences is another one");
+        }
+        let fences = keys.as_chunks::<32>().0.to_vec();
+        Ok(Self::written(place, file, number, len, fences))
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.place.path(self.number, What::Table)
+    }
+
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.file.sync().map_err(Error::io("sync", &self.path()))
+    }
+
+    /// How many blocks it has.
+    pub(super) fn blocks(&self) -> usize {
+        self.fences.len()
+    }
+
+    /// Read whole blocks from `first` on into `out`, and check them. Returns how many; `out` may be longer than the table.
+    pub(super) fn read(&self, first: usize, out: &mut [u8]) -> Result<usize, Error> {
+        let blocks = (out.len() / BLOCK).min(self.blocks().saturating_sub(first));
+        let out = &mut out[..blocks * BLOCK];
+        let offset = first as u64 * BLOCK as u64;
+        let read = self.file.read_at(out, offset);
+        read.map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.damaged(offset),
+            _ => Error::io("read", &self.path())(error),
+        })?;
+        for (i, block) in out.as_chunks::<BLOCK>().0.iter().enumerate() {
+            let (content, sum) = block.split_at(BLOCK - CHECKSUM);
+            let at = (first + i) as u64;
+            if checksum(seed(self.number, at), content).to_le_bytes() != *sum {
+                return Err(self.damaged(at * BLOCK as u64));
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// The entries of block `at`, whose bytes these are.
+    pub(super) fn entries<'a>(&self, at: usize, block: &'a [u8]) -> impl ExactSizeIterator<Item = Entry> + use<'a, F> {
+        entries(&block[..self.held(at) * ENTRY])
+    }
+
+    /// How many entries a block has.
+    fn held(&self, block: usize) -> usize {
+        (self.len - (block * PER_BLOCK) as u64).min(PER_BLOCK as u64) as usize
+    }
+
+    fn damaged(&self, offset: u64) -> Error {
+        self.place.condemn();
+        Error::index(&self.path(), offset, "the checksum of a block is another one")
+    }
+
+    /// What it says of `key`.
+    pub(super) fn get(&self, key: &Key) -> Result<Option<Entry>, Error> {
+        let behind = self.fences.partition_point(|fence| fence <= key);
+        let Some(block) = behind.checked_sub(1) else {
+            return Ok(None);
+        };
+        let mut bytes = [0; BLOCK];
+        self.read(block, &mut bytes)?;
+        let held = self.held(block);
+        let content = &bytes.as_chunks::<ENTRY>().0[..held];
+        let found = content.binary_search_by(|entry| entry[..32].cmp(key));
+        Ok(found.ok().map(|i| Entry::read(&content[i])))
+    }
+
+    /// The first key from `from` on, active or not.
+    pub(super) fn first(&self, from: Bound<&Key>) -> Result<Option<Key>, Error> {
+        let below = |key: &Key| match from {
+            Bound::Included(from) => key < from,
+            Bound::Excluded(from) => key <= from,
+            Bound::Unbounded => false,
+        };
+        let behind = self.fences.partition_point(below);
+        if let Some(block) = behind.checked_sub(1) {
+            let mut bytes = [0; BLOCK];
+            self.read(block, &mut bytes)?;
+            let found = self.entries(block, &bytes).find(|entry| !below(&entry.key));
+            if let Some(entry) = found {
+                return Ok(Some(entry.key));
+            }
+        }
+        Ok(self.fences.get(behind).copied())
+    }
+
+    /// The last key up to `to`, active or not.
+    pub(super) fn last(&self, to: Bound<&Key>) -> Result<Option<Key>, Error> {
+        let inside = |key: &Key| match to {
+            Bound::Included(to) => key <= to,
+            Bound::Excluded(to) => key < to,
+            Bound::Unbounded => true,
+        };
+        let Some(block) = self.fences.partition_point(inside).checked_sub(1) else {
+            return Ok(None);
+        };
+        let mut bytes = [0; BLOCK];
+        self.read(block, &mut bytes)?;
+        let found = self.entries(block, &bytes).filter(|entry| inside(&entry.key));
+        Ok(found.last().map(|entry| entry.key))
+    }
+}

@@ -1,0 +1,204 @@
+//! The index on a disk that forgets and fails: its contract, and that it never answers wrongly.
+
+mod followed;
+
+use super::*;
+use crate::storage::faulty::FaultyDisk;
+use cordee_protocol::testing::index::{Played, run};
+use std::path::PathBuf;
+
+const FAMILIES: [Family; 4] = [
+    Family::AnyUnordered,
+    Family::AnyOrdered,
+    Family::Immutable,
+    Family::Keyless,
+];
+
+/// So small that everything that happens with many changes happens with few.
+const TINY: Options = Options {
+    flush_operations: 20,
+    flush_bytes: 1 << 20,
+    wait_operations: 60,
+    close_operations: 10,
+    run_entries: 16,
+    background: false,
+};
+
+fn open(disk: &FaultyDisk, kind: Kind, options: Options) -> Result<DiskIndex<FaultyDisk>, Error> {
+    DiskIndex::open_on(disk.clone(), &folder(), kind, options)
+}
+
+fn folder() -> PathBuf {
+    "data/index".into()
+}
+
+#[test]
+fn on_disk_it_keeps_the_same_contract() {
+    let background = Options {
+        background: true,
+        ..TINY
+    };
+    for options in [TINY, background, Options::default()] {
+        run(|kind| open(&FaultyDisk::default(), kind, options).unwrap());
+    }
+}
+
+/// What an index lives through, until its disk fails.
+fn live(
+    played: &mut Played<DiskIndex<FaultyDisk>>,
+    disk: &FaultyDisk,
+    kind: Kind,
+    seed: u64,
+) -> Result<(), Error> {
+    for step in 0..40 {
+        match (seed * 7 + step * 5) % 11 {
+            0 => played.rebuild(seed * 13 % 150)?,
+            1 => played.replay(30)?,
+            2 if kind.family() == Family::Immutable => played.forget()?,
+            3 => {
+                // Dropping makes durable what was covered.
+                played.index = played.index.fresh(0);
+                played.reopen(open(disk, kind, TINY)?);
+            }
+            _ => played.apply(seed % 9),
+        }
+        if step % 2 == 0 {
+            played.cover(100)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn opened_again_it_is_what_it_was_when_covered() {
+    let mut followed = 0;
+    for family in FAMILIES {
+        let kind = Kind::variable(family);
+        for seed in 0..15 {
+            let disk = FaultyDisk::default();
+            let mut played = Played::new(open(&disk, kind, TINY).unwrap(), kind, seed, 60 + 20 * seed);
+            live(&mut played, &disk, kind, seed).unwrap();
+            played.cover(100).unwrap();
+            played.index = played.index.fresh(0);
+            followed += u32::from(played.reopen(open(&disk, kind, TINY).unwrap()));
+            played.check(&format!("{}, seed {seed}", kind.name())).unwrap();
+        }
+    }
+    assert!(followed > 50, "{followed}");
+}
+
+/// Every place where the power may go, and every step that may fail: what is opened then is a state that was covered, whole,
+/// or nothing.
+#[test]
+fn a_crash_leaves_a_covered_state_or_none() {
+    let (mut followed, mut crashes) = (0, 0);
+    for (family, seed) in [
+        (Family::AnyUnordered, 5),
+        (Family::AnyOrdered, 7),
+        (Family::Immutable, 8),
+    ] {
+        let kind = Kind::variable(family);
+        for n in (0..).step_by(3) {
+            let mut ended = true;
+            for power in [true, false] {
+                let disk = FaultyDisk::default();
+                if power {
+                    disk.lose_power_at(n);
+                } else {
+                    disk.fail_at(n);
+                }
+                let case = format!("{}, step {n}, power {power}", kind.name());
+                let Ok(index) = open(&disk, kind, TINY) else {
+                    ended = false;
+                    continue;
+                };
+                let mut played = Played::new(index, kind, seed, 100);
+                ended &= live(&mut played, &disk, kind, seed).is_ok();
+                let fresh = || open(&FaultyDisk::default(), kind, TINY).unwrap();
+                played.index = fresh();
+                for seed in 0..if power { 5 } else { 1 } {
+                    let found = if power { disk.after_power_loss(seed) } else { disk.clone() };
+                    followed += u32::from(played.reopen(open(&found, kind, TINY).unwrap()));
+                    played.check(&format!("{case}, seed {seed}")).unwrap();
+                    played.index = fresh();
+                    crashes += 1;
+                }
+            }
+            if ended {
+                break;
+            }
+        }
+    }
+    assert!(followed > crashes / 2 && crashes > 200, "{followed} of {crashes}");
+}
+
+/// A flipped bit is found when the index is opened or when the block is read; nothing is answered wrongly.
+#[test]
+fn damage_is_found() {
+    let (mut at_open, mut at_read, mut harmless) = (0, 0, 0);
+    let kind = Kind::variable(Family::AnyOrdered);
+    let disk = FaultyDisk::default();
+    let mut played = Played::new(open(&disk, kind, TINY).unwrap(), kind, 3, 400);
+    played.rebuild(600).unwrap();
+    played.cover(0).unwrap();
+    played.apply(22);
+    played.cover(0).unwrap();
+    played.index = played.index.fresh(0);
+    let paths = disk.paths(&folder());
+    assert!(paths.len() >= 3, "several tables: {paths:?}");
+    for path in paths {
+        let mut len = 0;
+        disk.edit(&path, |bytes| len = bytes.len());
+        for at in (0..len).step_by(if len > 300 { 211 } else { 1 }) {
+            let case = format!("{} at {at}", path.display());
+            let damaged = disk.after_power_loss(1);
+            damaged.edit(&path, |bytes| bytes[at] ^= 1 << (at % 8));
+            let (index, before) = (open(&damaged, kind, TINY).unwrap(), harmless);
+            if index.covered().is_err() {
+                at_open += 1;
+                continue;
+            }
+            played.reopen(index);
+            match played.check(&case) {
+                Ok(()) => harmless += 1,
+                Err(error) => {
+                    assert!(matches!(error, Error::Index { .. }), "{case}: {error}");
+                    at_read += 1;
+                    // It is made anew next time.
+                    played.index = played.index.fresh(0);
+                    assert!(open(&damaged, kind, TINY).unwrap().covered().is_err(), "{case}");
+                }
+            }
+            assert_eq!(harmless, before, "{case}: a changed byte that nobody saw");
+        }
+        // A file that is cut short or gone.
+        for cut in [0, len / 2, len - 1] {
+            let damaged = disk.after_power_loss(1);
+            damaged.edit(&path, |bytes| bytes.truncate(cut));
+            assert!(open(&damaged, kind, TINY).unwrap().covered().is_err());
+        }
+        let damaged = disk.after_power_loss(1);
+        damaged.remove(&path).unwrap();
+        assert!(open(&damaged, kind, TINY).unwrap().covered().is_err());
+    }
+    assert!(at_open > 50 && at_read > 50, "{at_open}, {at_read}");
+}
+
+#[test]
+fn of_what_is_left_nothing_piles_up() {
+    let kind = Kind::variable(Family::AnyUnordered);
+    let disk = FaultyDisk::default();
+    let mut played = Played::new(open(&disk, kind, TINY).unwrap(), kind, 1, 50);
+    for _ in 0..30 {
+        played.rebuild(200).unwrap();
+        played.cover(0).unwrap();
+        played.apply(30);
+        played.cover(0).unwrap();
+        // One that is never covered.
+        played.rebuild(9000).unwrap();
+        assert!(disk.paths(&folder()).len() < 6);
+    }
+    drop(played);
+    open(&disk, kind, TINY).unwrap();
+    assert!(disk.paths(&folder()).len() < 4);
+}
