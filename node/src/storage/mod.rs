@@ -12,6 +12,7 @@
 //!   operations/   EEEEEEEE-IIIIIIIIIIIIIIII   encoded operations back to back      2^b bytes a file
 //!   offsets/      EEEEEEEE-IIIIIIIIIIIIIIII   where each operation ends, 8 bytes   2^(b-6) entries a file
 //!   nodes/        EEEEEEEE-IIIIIIIIIIIIIIII   node digests, 32 bytes               2^(b-5) digests a file
+//!   index/        the key index, derived from these; may be deleted while nobody has the log open
 //! ```
 //! `E` is the epoch, `I` the index of the file, both in lower-case hex (8 and 16 digits). `b` is fixed when the folder is
 //! made ([`Options::segment_bits`], 26 by default: files of 64, 8 and 64 MiB, each for about a million operations of 64
@@ -84,8 +85,8 @@
 //! * a sync that goes on with what is stored builds every node of it again, and compares each;
 //! * [`check`] looks at everything, and writes proven content over what is damaged.
 //!
-//! Each names file and byte ([`Error::Corrupt`]). The key index is made from the log on every start, so nothing of it is
-//! on the disk. Not found are bits that flip in memory behind a check.
+//! Each names file and byte ([`Error::Corrupt`]). The key index beside the log, in `index/`, is derived from it and has
+//! checksums of its own ([`index`]). Not found are bits that flip in memory behind a check.
 //!
 //! No content of the files leads to a panic; what is read from the offset table is held against its neighbours and the
 //! recorded length.

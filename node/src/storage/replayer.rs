@@ -131,11 +131,7 @@ impl State for Replayer {
             .spawn(move || work(keys, &received, &tell));
         Self {
             keys: self.keys.fresh(operations),
-            thread: handle.ok().map(|handle| Thread {
-                orders,
-                last,
-                handle,
-            }),
+            thread: handle.ok().map(|handle| Thread { orders, last, handle }),
             last: None,
         }
     }

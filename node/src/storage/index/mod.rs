@@ -1,4 +1,50 @@
-//! The key index on disk. TODO docs
+//! The key index on disk: which keys are active, and where. Derived from the log, and safe to delete at any time.
+//!
+//! # Picture
+//! ```text
+//!   replay --> Runs (sorted, spilled) --merge--> table          the end of a sync, or a start without an index
+//!   commit --> overlay --> frozen --work, a thread--> table     the newest tables are merged with it
+//!   get    --> overlay, frozen, tables from the newest on
+//!
+//!   index/mark              what is valid: of which log, up to which size (see `mark`)
+//!   index/mark.next         the mark to come
+//!   index/NNNN.table        sorted entries; never changed (see `table`)
+//!   index/NNNN.runs         sorted runs, for as long as a replay lasts
+//! ```
+//!
+//! # Always
+//! 1. The mark is replaced as a whole when all it speaks of is durable; what the old one speaks of goes after that.
+//! 2. The log is durable before the mark says so. Whoever opens a database holds size and root of the mark against the log
+//!    and replays what lies behind; an index of another log, one that is ahead, damaged or missing is made from the log, and
+//!    a log line says why.
+//! 3. Each block is read with its checksum: damage is a named error, and removes the mark, so that the next start makes the
+//!    index anew. No content of the files leads to a panic.
+//! 4. Work in the background takes with it what it needs. Reads wait for nothing; a commit waits for it if it is
+//!    [`Options::wait_operations`] behind.
+//!
+//! # Bounds
+//! * A start replays at most about [`Options::wait_operations`] operations.
+//! * Overlay and frozen overlay: about 60 bytes a change, of at most twice [`Options::wait_operations`] changes.
+//! * A replay: [`Options::run_entries`] changes of 56 bytes, and at its end 16 MiB for merging.
+//! * Tables: 0.31 bytes a key in memory; each is at least four times as long as all newer ones, so they are few.
+//!
+//! # Not exact
+//! Of a log whose publisher lied about a floor, the number of active keys may count some below it until the index is made
+//! anew. What is read is right.
+//!
+//! # Why not a library
+//! Measured earlier on two cores with 32-byte keys and 8-byte locations, 1,000,000 keys loaded in order, then read:
+//!
+//! | store | loaded a second | reads a second |
+//! |---|---|---|
+//! | fjall 3, ingestion | 5.0 M | 314 k |
+//! | LMDB, append | 4.8 M | 1.0 M |
+//! | redb 4, one transaction | 1.5 M | 708 k |
+//! | flat sorted file | 13 M | 1.2 M |
+//!
+//! A whole sync of so many operations takes about 1.2 s, so a load of 0.2 to 0.7 s at its end would be felt. LMDB needs
+//! `unsafe`, and its map counts as memory of the process. These are figures of the stores and of a plain sorted file, not of
+//! this module, which was measured only as a part of `cordee bench sync`.
 
 mod entry;
 mod mark;

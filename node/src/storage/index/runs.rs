@@ -166,9 +166,7 @@ mod tests {
                 key
             };
             let at = |n| Location::new(n);
-            let entries: Vec<_> = (0..500)
-                .map(|n| Entry::new(key(n * n * 7 % 90), at(n)))
-                .collect();
+            let entries: Vec<_> = (0..500).map(|n| Entry::new(key(n * n * 7 % 90), at(n))).collect();
             let sorted: Vec<_> = order(&entries).iter().map(|&i| entries[i as usize]).collect();
             let mut model = std::collections::BTreeMap::new();
             model.extend(entries.iter().map(|entry| (entry.key, *entry)));

@@ -118,7 +118,11 @@ impl<F: Files> Table<F> {
     }
 
     /// The entries of block `at`, whose bytes these are.
-    pub(super) fn entries<'a>(&self, at: usize, block: &'a [u8]) -> impl ExactSizeIterator<Item = Entry> + use<'a, F> {
+    pub(super) fn entries<'a>(
+        &self,
+        at: usize,
+        block: &'a [u8],
+    ) -> impl ExactSizeIterator<Item = Entry> + use<'a, F> {
         entries(&block[..self.held(at) * ENTRY])
     }
 

@@ -117,7 +117,11 @@ fn a_crash_leaves_a_covered_state_or_none() {
                 let fresh = || open(&FaultyDisk::default(), kind, TINY).unwrap();
                 played.index = fresh();
                 for seed in 0..if power { 5 } else { 1 } {
-                    let found = if power { disk.after_power_loss(seed) } else { disk.clone() };
+                    let found = if power {
+                        disk.after_power_loss(seed)
+                    } else {
+                        disk.clone()
+                    };
                     followed += u32::from(played.reopen(open(&found, kind, TINY).unwrap()));
                     played.check(&format!("{case}, seed {seed}")).unwrap();
                     played.index = fresh();

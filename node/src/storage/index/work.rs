@@ -109,6 +109,10 @@ mod tests {
             written += merged;
             assert!(lengths.len() <= 6, "{lengths:?}");
         }
-        assert!(written < 100_000 * 12, "each change is written {} times", written / 100_000);
+        assert!(
+            written < 100_000 * 12,
+            "each change is written {} times",
+            written / 100_000
+        );
     }
 }

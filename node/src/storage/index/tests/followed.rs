@@ -188,7 +188,9 @@ fn wherever_the_power_goes_a_database_answers_as_its_log_says() {
             let ended = publish(&disk, kind, 48).is_ok();
             for seed in [0, 1, n + 2] {
                 let found = disk.after_power_loss(seed);
-                let Some(want) = expected(&found, kind) else { continue };
+                let Some(want) = expected(&found, kind) else {
+                    continue;
+                };
                 let db = database(&found, kind).unwrap();
                 assert_eq!(answers(&db), want, "{name}, step {n}, seed {seed}");
             }
