@@ -196,7 +196,7 @@ impl Behaviour {
         match purpose {
             Purpose::Range(attempt) => state.deliver(now, peer, attempt, bytes),
             Purpose::Status => match status_of(&bytes) {
-                Some(status) => state.policy.on_status(now, peer, status),
+                Some(status) => state.policy.on_status_answer(now, peer, status),
                 None => state.policy.on_status_failed(now, peer, false),
             },
         }

@@ -276,5 +276,6 @@ fn p30_slow_answers_of_one_make_nobody_else_look_slow() {
     net.policy.on_ask(net.now, wanted, GOOD);
     net.settle();
     let (other, _, request) = net.asked.pop().unwrap();
-    assert!(other != slow && request == wanted, "{request:?}");
+    // 64 KiB of what answers have by default, to learn how fast it is: not one operation of 128 bytes.
+    assert!(other != slow && request.max_ops() == 512, "{request:?}");
 }
