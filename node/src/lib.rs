@@ -6,6 +6,7 @@
 //!   config folder storage   what the operator decides; the folder of a node; its log on disk
 //!   network dialing         the swarm: listens, dials and redials, asks and answers through resolver-p2p
 //!   reputation              what peers did, in a file
+//!   trust signing           which checkpoints to believe; signatures over them
 //!   runtime source          time and cores for the engine; a database to be asked by others
 //!   writes rows             batches for a database, from JSON lines and from tables
 //!   recording               a sync as its events, in a file, to be replayed
@@ -42,8 +43,10 @@ pub mod reputation;
 pub mod rows;
 pub mod runtime;
 pub mod script;
+pub mod signing;
 pub mod source;
 pub mod storage;
 #[cfg(feature = "lies")]
 pub mod testnet;
+pub mod trust;
 pub mod writes;

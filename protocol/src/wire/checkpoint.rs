@@ -219,7 +219,8 @@ impl Decode for Signed {
             }
             signatures.insert(key, reader.array()?);
         }
-        Self::new(checkpoint, signatures).ok_or(codec::Error::Invalid("a signed checkpoint without a signature"))
+        Self::new(checkpoint, signatures)
+            .ok_or(codec::Error::Invalid("a signed checkpoint without a signature"))
     }
 }
 
@@ -305,7 +306,11 @@ mod tests {
         assert!(bytes.len() <= MAX_CHECKPOINT);
         assert_eq!(Signed::from_slice(&bytes).as_ref(), Ok(&largest));
         for end in 0..bytes.len() {
-            assert_eq!(Signed::from_slice(&bytes[..end]), Err(codec::Error::Short), "{end}");
+            assert_eq!(
+                Signed::from_slice(&bytes[..end]),
+                Err(codec::Error::Short),
+                "{end}"
+            );
         }
         assert!(signed(checkpoint("n", 1, 0), 0..17).is_none());
         assert!(signed(checkpoint("n", 1, 0), []).is_none());
@@ -325,7 +330,10 @@ mod tests {
             ("height 0", plain(|bytes| bytes[4] = 0)),
             ("a flag of 2", plain(|bytes| bytes[4 + 1 + 32 + 2 + 1] = 2)),
             ("threshold 0", plain(|bytes| bytes[4 + 1 + 32 + 2 + 2] = 0)),
-            ("threshold above the keys", plain(|bytes| bytes[4 + 1 + 32 + 2 + 2] = 3)),
+            (
+                "threshold above the keys",
+                plain(|bytes| bytes[4 + 1 + 32 + 2 + 2] = 3),
+            ),
             (
                 "keys of the set that fall",
                 plain(|bytes| bytes[4 + 1 + 32 + 2 + 4] = 9),
