@@ -6,7 +6,8 @@
 //!   config folder storage   what the operator decides; the folder of a node; its log on disk
 //!   network dialing         the swarm: listens, dials and redials, asks and answers through resolver-p2p
 //!   reputation              what peers did, in a file
-//!   trust signing           which checkpoints to believe; signatures over them
+//!   trust signing checkpoints   which checkpoints to believe; signatures over them; those believed, in a file
+//!   small_file              a file that is replaced as a whole
 //!   runtime source          time and cores for the engine; a database to be asked by others
 //!   writes rows             batches for a database, from JSON lines and from tables
 //!   recording               a sync as its events, in a file, to be replayed
@@ -23,6 +24,7 @@
 pub mod audience;
 pub mod bench;
 pub mod bootstrap;
+pub mod checkpoints;
 pub mod claims;
 pub mod cli;
 pub mod config;
@@ -44,6 +46,7 @@ pub mod rows;
 pub mod runtime;
 pub mod script;
 pub mod signing;
+pub mod small_file;
 pub mod source;
 pub mod storage;
 #[cfg(feature = "lies")]
