@@ -340,7 +340,7 @@ fn a_restart_believes_what_was_believed_if_the_policy_still_does() {
 #[test]
 fn no_order_and_no_noise_keeps_a_node_from_the_newest_of_one_log() {
     let seed = rand::random();
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     for _ in 0..40 {
         let mut trust = trust();
