@@ -6,7 +6,8 @@
 //!   config folder storage   what the operator decides; the folder of a node; its log on disk
 //!   network dialing         the swarm: listens, dials and redials, asks and answers through resolver-p2p
 //!   reputation              what peers did, in a file
-//!   trust signing checkpoints   which checkpoints to believe; signatures over them; those believed, in a file
+//!   trust gossip            which checkpoints to believe, and which to pass on
+//!   signing checkpoints     signatures over them; those that are believed, in a file
 //!   small_file              a file that is replaced as a whole
 //!   runtime source          time and cores for the engine; a database to be asked by others
 //!   writes rows             batches for a database, from JSON lines and from tables
@@ -32,6 +33,7 @@ pub mod dataset;
 pub mod dialing;
 pub mod facts;
 pub mod folder;
+pub mod gossip;
 pub mod http;
 #[cfg(feature = "lies")]
 pub mod lies;
