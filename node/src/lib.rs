@@ -33,6 +33,7 @@ pub mod dataset;
 pub mod dialing;
 pub mod facts;
 pub mod folder;
+pub mod following;
 pub mod gossip;
 pub mod http;
 #[cfg(feature = "lies")]

@@ -31,16 +31,6 @@ pub struct Ahead {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Behind {
-    /// The target begins above what is held: what lies between is pruned there.
-    #[error(
-        "the target starts at {start}, and {size} operations are held: what lies between is fetched by a sync from its start"
-    )]
-    Pruned {
-        /// Where the target starts.
-        start: Location,
-        /// The size of the database.
-        size: Location,
-    },
     /// There is more to fetch than may wait in memory.
     #[error("more than {max} bytes are missing: a sync into the log fetches them")]
     Far {
@@ -84,16 +74,13 @@ impl Ahead {
             batches: Vec::new(),
             bytes: 0,
             max_bytes,
-            target,
+            target: gapless(target, base),
         };
         Ok(ahead.fits().map(|()| ahead))
     }
 
     fn fits(&self) -> Result<(), Behind> {
-        let (start, end, size) = (self.target.start(), self.target.end(), self.base);
-        if start > size {
-            return Err(Behind::Pruned { start, size });
-        }
+        let (end, size) = (self.target.end(), self.base);
         if end <= size {
             return Err(Behind::Passed { end, size });
         }
@@ -110,7 +97,8 @@ impl Ahead {
         }
     }
 
-    /// The target.
+    /// The target, from no later than the size of the database on: operations between that and a later start are fetched as
+    /// well, as a log has no gap.
     pub fn target(&self) -> &Target {
         &self.target
     }
@@ -134,7 +122,7 @@ impl Ahead {
     /// # Errors
     /// [`Behind`].
     pub fn retarget(&mut self, target: Target) -> Result<Held, Behind> {
-        self.target = target;
+        self.target = gapless(target, self.base);
         self.fits()?;
         Ok(self.held())
     }
@@ -176,4 +164,10 @@ impl Ahead {
     pub fn into_batches(self) -> (Target, Vec<Verified>) {
         (self.target, self.batches)
     }
+}
+
+/// The target, from `size` on if it starts above.
+fn gapless(target: Target, size: Location) -> Target {
+    let start = target.start().min(size);
+    Target::new(*target.root(), start..target.end()).unwrap_or(target)
 }
