@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audience;
+pub mod believing;
 pub mod bench;
 pub mod bootstrap;
 pub mod checkpoints;

@@ -3,6 +3,7 @@
 mod sign;
 
 use super::{Exit, Failure, FolderArgs, output};
+use crate::believing::now;
 use crate::checkpoints::{CheckpointFile, read_file};
 use crate::folder::Folder;
 use crate::signing::name_of;
@@ -12,7 +13,7 @@ use cordee_protocol::wire::checkpoint::Signed;
 use serde::Serialize;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 /// Sign the root of this database, or check what others signed
 ///
@@ -189,7 +190,7 @@ fn accepted(folder: &Folder, signed: &Signed) -> Result<(Shown, Trust), Failure>
     let mut trust = Trust::new(policy);
     trust.resume(kept.believed);
     let refused = |what: String| Failure::new(Exit::Refused, format!("not accepted: {what}"));
-    let verdict = trust.on_signed(now()?, signed);
+    let verdict = trust.on_signed(now(), signed);
     let mut shown = Shown::of(signed);
     (shown.verdict, shown.threshold) = (Some(verdict.name()), Some(trust.signers().threshold()));
     match verdict {
@@ -234,12 +235,4 @@ fn read(path: &Path) -> Result<Signed, Failure> {
             _ => Failure::failed(text),
         }
     })
-}
-
-/// Seconds since 1970-01-01 UTC.
-fn now() -> Result<u64, Failure> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since
-        .map(|since| since.as_secs())
-        .map_err(|_| Failure::failed("the clock of this machine stands before 1970: set it"))
 }

@@ -1,6 +1,7 @@
 //! `cordee checkpoint sign`: put this node's name under a root that it holds.
 
-use super::{FolderArgs, Shown, damaged, now, read};
+use super::{FolderArgs, Shown, damaged, read};
+use crate::believing::now;
 use crate::checkpoints::{CheckpointFile, Kept};
 use crate::cli::{Failure, output};
 use crate::folder::{self, Database, Folder};
@@ -114,7 +115,7 @@ impl Sign {
             kind: network.kind.clone(),
             height: self.height.unwrap_or_else(|| kept.height().saturating_add(1)),
             target: database.target(),
-            time: now()?,
+            time: now(),
             next: self.next()?,
         })
     }
