@@ -6,6 +6,7 @@
 
 mod apply;
 mod bench;
+mod checkpoint;
 mod db;
 mod failure;
 mod get;
@@ -56,6 +57,7 @@ enum Command {
     Sync(sync::Sync),
     Apply(apply::Apply),
     Import(import::Import),
+    Checkpoint(checkpoint::CheckpointArgs),
     Get(get::Get),
     Proof(proof::ProofArgs),
     Db(db::DbArgs),
@@ -87,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Sync(sync) => sync.execute(),
         Command::Apply(apply) => apply.execute(),
         Command::Import(import) => import.execute(),
+        Command::Checkpoint(checkpoint) => checkpoint.execute(),
         Command::Get(get) => get.execute(),
         Command::Proof(proof) => proof.execute(),
         Command::Db(db) => db.execute(),

@@ -18,4 +18,5 @@ mod plan;
 mod policy;
 mod runner;
 mod texts;
+mod trust;
 mod verifiers;
