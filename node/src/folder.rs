@@ -12,7 +12,7 @@ use crate::config::{self, Config, FILE_NAME, Layers};
 use crate::storage::{self, DiskJournal, Writer};
 use cordee_protocol::db::kind::KindError;
 use cordee_protocol::db::{self, Db, Kind};
-use cordee_protocol::log::Mark;
+use cordee_protocol::log::{Mark, Retention};
 use cordee_protocol::wire::limits::MAX_NAME;
 use cordee_protocol::{Journal, Location, Target};
 use libp2p::identity::Keypair;
@@ -306,6 +306,27 @@ impl Folder {
         }
     }
 
+    /// What the settings keep of `database`.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn retention(&self, database: &Database) -> Result<Retention, Error> {
+        Ok(database.retention(self.config.storage.keep)?)
+    }
+
+    /// The database that is there, without what the settings no longer keep of it.
+    ///
+    /// # Errors
+    /// As [`Self::existing`].
+    pub fn existing_released(&self) -> Result<Database, Error> {
+        let mut database = self.existing()?;
+        let retention = self.retention(&database)?;
+        if database.release(&retention)? {
+            database.commit()?;
+        }
+        Ok(database)
+    }
+
     /// The log, to be brought to `target`: what is held of it is kept. Blocks while that is replayed.
     ///
     /// # Panics
@@ -314,7 +335,8 @@ impl Folder {
     /// # Errors
     /// [`Error::Bound`], [`Error::Storage`], [`Error::Local`].
     pub fn sync_into(&self, target: &Target) -> Result<Writer, Error> {
-        Ok(Writer::open(self.journal()?, target.clone(), self.kind)?)
+        let keep = self.config.storage.keep;
+        Ok(Writer::open(self.journal()?, target.clone(), self.kind, keep)?)
     }
 
     /// The log as it is, to be checked: also if its offset table does not end where it should.

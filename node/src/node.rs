@@ -53,7 +53,7 @@ impl Node {
     /// [`Error`].
     pub async fn start(folder: &Folder, lie: Option<&str>) -> Result<Self, Error> {
         let config = folder.config();
-        let database = folder.existing()?;
+        let database = folder.existing_released()?;
         let mut registry = Registry::with_prefix("cordee");
         let database = Arc::new(RwLock::new(database));
         facts::register(&mut registry, Doing::Serving(Arc::clone(&database)));

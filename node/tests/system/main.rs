@@ -5,6 +5,7 @@ mod bootstrap;
 mod damage;
 mod nodes;
 mod peers;
+mod retention;
 #[cfg(feature = "lies")]
 mod testnet;
 mod updates;
