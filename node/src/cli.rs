@@ -7,9 +7,11 @@
 mod apply;
 mod bench;
 mod db;
+mod export;
 mod failure;
 mod get;
 mod import;
+mod import_snapshot;
 mod init;
 mod interrupt;
 mod output;
@@ -56,6 +58,8 @@ enum Command {
     Sync(sync::Sync),
     Apply(apply::Apply),
     Import(import::Import),
+    Export(export::Export),
+    ImportSnapshot(import_snapshot::ImportSnapshot),
     Get(get::Get),
     Proof(proof::ProofArgs),
     Db(db::DbArgs),
@@ -87,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Sync(sync) => sync.execute(),
         Command::Apply(apply) => apply.execute(),
         Command::Import(import) => import.execute(),
+        Command::Export(export) => export.execute(),
+        Command::ImportSnapshot(import) => import.execute(),
         Command::Get(get) => get.execute(),
         Command::Proof(proof) => proof.execute(),
         Command::Db(db) => db.execute(),

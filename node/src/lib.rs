@@ -4,6 +4,7 @@
 //! # Map
 //! ```text
 //!   config folder storage   what the operator decides; the folder of a node; its log on disk
+//!   snapshot                a database as one file that any mirror can carry
 //!   network dialing         the swarm: listens, dials and redials, asks and answers through resolver-p2p
 //!   reputation              what peers did, in a file
 //!   runtime source          time and cores for the engine; a database to be asked by others
@@ -42,6 +43,7 @@ pub mod reputation;
 pub mod rows;
 pub mod runtime;
 pub mod script;
+pub mod snapshot;
 pub mod source;
 pub mod storage;
 #[cfg(feature = "lies")]

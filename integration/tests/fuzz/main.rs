@@ -17,5 +17,6 @@ mod mutate;
 mod plan;
 mod policy;
 mod runner;
+mod snapshot;
 mod texts;
 mod verifiers;
