@@ -6,6 +6,7 @@
 
 mod apply;
 mod bench;
+mod checkpoint;
 mod db;
 mod export;
 mod failure;
@@ -60,6 +61,7 @@ enum Command {
     Import(import::Import),
     Export(export::Export),
     ImportSnapshot(import_snapshot::ImportSnapshot),
+    Checkpoint(checkpoint::CheckpointArgs),
     Get(get::Get),
     Proof(proof::ProofArgs),
     Db(db::DbArgs),
@@ -93,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Import(import) => import.execute(),
         Command::Export(export) => export.execute(),
         Command::ImportSnapshot(import) => import.execute(),
+        Command::Checkpoint(checkpoint) => checkpoint.execute(),
         Command::Get(get) => get.execute(),
         Command::Proof(proof) => proof.execute(),
         Command::Db(db) => db.execute(),

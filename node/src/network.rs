@@ -10,6 +10,7 @@
 
 mod behaviour;
 mod drive;
+mod places;
 
 use crate::config::Config;
 use crate::folder::Folder;
@@ -168,7 +169,7 @@ impl Network {
         for address in &config.network.external {
             swarm.add_external_address(address.clone());
         }
-        let mut drive = drive::Drive::new(swarm, &config.network.peers, counters);
+        let mut drive = drive::Drive::new(swarm, &config.network, counters);
         match tokio::time::timeout(LISTEN_WITHIN, drive.listen(listen)).await {
             Ok(listening) => listening?,
             Err(_) => {

@@ -346,6 +346,17 @@ impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = THandler<Inner>;
     type ToSwarm = Event;
 
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        let admitted = self.shared.lock().policy.admit_address(ip_of(remote));
+        admitted.map_err(ConnectionDenied::new)?;
+        self.inner.handle_pending_inbound_connection(id, local, remote)
+    }
+
     fn handle_established_inbound_connection(
         &mut self,
         id: ConnectionId,

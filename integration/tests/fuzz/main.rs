@@ -19,4 +19,5 @@ mod policy;
 mod runner;
 mod snapshot;
 mod texts;
+mod trust;
 mod verifiers;

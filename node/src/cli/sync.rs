@@ -2,6 +2,7 @@
 
 mod updates;
 
+use super::checkpoint::accept;
 use super::progress::{self, Unit};
 use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
 use crate::bootstrap::{Error, Options, Outcome, Watched, bootstrap};
@@ -38,8 +39,17 @@ pub(super) struct Sync {
     folder: FolderArgs,
 
     /// What to bring the database to: a root and the locations under it
-    #[arg(long, value_name = "ROOT@START..END")]
-    target: Target,
+    #[arg(
+        long,
+        value_name = "ROOT@START..END",
+        required_unless_present = "checkpoint",
+        conflicts_with = "checkpoint"
+    )]
+    target: Option<Target>,
+
+    /// Instead: a checkpoint file that the trust policy accepts, whose target is aimed at
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
 
     /// A node to ask, with or without /p2p/PEER_ID at the end; may be repeated, adds to network.peers
     #[arg(long = "peer", value_name = "MULTIADDR", value_parser = multiaddr, num_args = 1..)]
@@ -92,7 +102,8 @@ impl Sync {
     pub(super) fn execute(self) -> Result<(), Failure> {
         let ended = self.checked().and_then(|folder| {
             let runtime = runtime()?;
-            let ended = runtime.block_on(self.run(&folder));
+            let target = self.target(&folder)?;
+            let ended = runtime.block_on(self.run(&folder, target));
             runtime.shutdown_timeout(Duration::from_secs(5));
             ended
         });
@@ -118,7 +129,16 @@ impl Sync {
         Ok(folder)
     }
 
-    async fn run(&self, folder: &Folder) -> Result<(Report, String), Failure> {
+    /// What to aim at, and on whose word.
+    fn target(&self, folder: &Folder) -> Result<Target, Failure> {
+        match (&self.target, &self.checkpoint) {
+            (Some(target), _) => Ok(target.clone()),
+            (None, Some(file)) => Ok(accept(folder, file)?.checkpoint().target.clone()),
+            (None, None) => unreachable!("one of them is required"),
+        }
+    }
+
+    async fn run(&self, folder: &Folder, target: Target) -> Result<(Report, String), Failure> {
         let watched = watch::Sender::new(Watched::default());
         let recorder = self.record.as_deref().map(recorder).transpose()?;
         let updates = self.updates.as_deref().map(updates::read).transpose()?;
@@ -131,7 +151,7 @@ impl Sync {
         };
         let bar = progress::bar(Some(0), Unit::Proven);
         let outcome = tokio::select! {
-            ended = bootstrap(folder, self.target.clone(), options, &watched) => Some(ended),
+            ended = bootstrap(folder, target.clone(), options, &watched) => Some(ended),
             failure = updates::failed(unread) => return Err(failure),
             ended = interrupt::signal() => { ended?; None },
             () = interrupt::end_of_input(), if self.stop_with_stdin => None,
@@ -140,7 +160,7 @@ impl Sync {
         bar.finish_and_clear();
         let outcome = outcome.ok_or_else(|| {
             let Progress { size, end, .. } = watched.borrow().progress;
-            let end = end.max(self.target.end());
+            let end = end.max(target.end());
             Failure::new(
                 Exit::Interrupted,
                 format!(

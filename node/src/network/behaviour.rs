@@ -40,7 +40,7 @@ impl Behaviour {
 
 /// How many connections others may make of so many: the rest, a third at least, is kept for those that this node dials
 /// (PEERS P23). Who is dialled is this node's choice; who dials may be one person.
-fn incoming(connections: u32) -> u32 {
+pub(super) fn incoming(connections: u32) -> u32 {
     // A node with one connection takes what it gets.
     (u64::from(connections) * 2 / 3).max(1) as u32
 }

@@ -1,7 +1,9 @@
 //! The task that drives the swarm.
 
-use super::behaviour::{Behaviour, BehaviourEvent};
+use super::behaviour::{Behaviour, BehaviourEvent, incoming};
+use super::places::Places;
 use super::{Error, Suspect, View};
+use crate::config;
 use crate::dialing::Dialing;
 use cordee_resolver_p2p::Event;
 use futures::StreamExt;
@@ -22,16 +24,18 @@ const QUIET: Duration = Duration::from_millis(50);
 pub(super) struct Drive {
     swarm: Swarm<Behaviour>,
     dialing: Dialing,
+    places: Places<PeerId>,
     view: watch::Sender<View>,
     metrics: Metrics,
 }
 
 impl Drive {
-    pub(super) fn new(swarm: Swarm<Behaviour>, peers: &[Multiaddr], metrics: Metrics) -> Self {
-        let dialing = Dialing::new(Instant::now(), peers.iter().cloned(), rand::random());
+    pub(super) fn new(swarm: Swarm<Behaviour>, config: &config::Network, metrics: Metrics) -> Self {
+        let dialing = Dialing::new(Instant::now(), config.peers.iter().cloned(), rand::random());
         Self {
             swarm,
             dialing,
+            places: Places::new(incoming(config.max_connections.get()) as usize),
             view: watch::Sender::new(View::default()),
             metrics,
         }
@@ -85,7 +89,9 @@ impl Drive {
     pub(super) async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
         loop {
             self.dial();
-            let wake = self.dialing.poll_timeout();
+            self.make_room();
+            let wakes = [self.dialing.poll_timeout(), self.places.poll_timeout()];
+            let wake = wakes.into_iter().flatten().min();
             let sleep = async {
                 match wake {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -97,6 +103,15 @@ impl Drive {
                 event = self.swarm.select_next_some() => self.on_event(event),
                 () = sleep => {}
             }
+        }
+    }
+
+    /// Disconnect who takes a place for nothing.
+    fn make_room(&mut self) {
+        for peer in self.places.to_close(Instant::now()) {
+            tracing::debug!(%peer, "disconnected, as it told no status and places are few");
+            // It may have gone by itself.
+            let _ = self.swarm.disconnect_peer_id(peer);
         }
     }
 
@@ -137,6 +152,11 @@ impl Drive {
             } => {
                 tracing::info!(peer = %peer_id, address = %endpoint.get_remote_address(), "connected");
                 self.dialing.on_connected(connection_id, peer_id);
+                if endpoint.is_listener() {
+                    self.places.on_made(now, peer_id);
+                } else {
+                    self.places.on_useful(peer_id);
+                }
                 self.view.send_modify(|view| {
                     view.connected.entry(peer_id).or_default();
                 });
@@ -144,10 +164,17 @@ impl Drive {
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,
-                num_established: 0,
+                num_established,
+                endpoint,
                 cause,
                 ..
             } => {
+                if endpoint.is_listener() {
+                    self.places.on_gone(peer_id);
+                }
+                if num_established > 0 {
+                    return;
+                }
                 tracing::info!(peer = %peer_id, cause = cause.map(tracing::field::display), "disconnected");
                 self.dialing.on_disconnected(now, peer_id);
                 self.view.send_modify(|view| {
@@ -180,10 +207,12 @@ impl Drive {
             Event::Ready { peer, status } => {
                 tracing::debug!(%peer, size = %status.size, "a peer told what it serves");
                 self.dialing.on_good(peer);
+                self.places.on_useful(peer);
                 self.judge(&peer, None);
             }
             Event::Rejected { peer, reason } => {
                 tracing::warn!(%peer, reason, "a peer will not be asked");
+                self.places.on_useless(Instant::now(), peer);
                 self.judge(&peer, Some(reason));
             }
             // The behaviour logs what it does to peers.

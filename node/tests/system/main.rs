@@ -2,6 +2,7 @@
 
 mod bench;
 mod bootstrap;
+mod checkpoint;
 mod damage;
 mod nodes;
 mod peers;

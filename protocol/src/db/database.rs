@@ -10,8 +10,9 @@ use super::{Key, Malformed, Operation, Replayed, State, immutable, keyless};
 use crate::codec;
 use crate::digest::Digest;
 use crate::log::{Journal, Log, Mark, authenticated};
-use crate::mmr::{Location, Nodes};
+use crate::mmr::{Edge, Location, Nodes};
 use crate::sync::Target;
+use crate::sync::verify::Verified;
 use bytes::Bytes;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
@@ -266,6 +267,49 @@ impl<J: Journal> Db<J> {
     /// [`Error::Log`].
     pub fn commit(&mut self) -> Outcome<(), J> {
         Ok(self.log.commit(self.floor())?)
+    }
+
+    /// Go on to `target` by proven operations that follow the last commit, all or nothing; durable only after
+    /// [`Self::commit`]. How a copy follows its publisher.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if they do not lead from here to the target's root, [`Error::Malformed`] if they are of no database
+    /// of this kind, and then nothing has changed; else [`Error::Log`], and the database must be opened again.
+    pub fn extend(&mut self, target: &Target, batches: &[Verified]) -> Outcome<(), J> {
+        let size = self.log.size();
+        let peaks = self.log.pinned_nodes_at(size)?;
+        let mut edge = Edge::new(size, Some(&peaks));
+        let mut probe = self.keys.fresh(0);
+        probe.floor = self.keys.floor;
+        for batch in batches {
+            let range = batch.range();
+            if range.start != edge.size() {
+                return Err(Error::Refused("proven operations that do not follow each other"));
+            }
+            edge.join(&range, batch.nodes());
+            probe.replay(range.start, batch.operations())?;
+        }
+        let got = edge.root().unwrap_or_default();
+        if edge.size() != target.end() || got != *target.root() || edge.torn_at().is_some() {
+            let want = *target.root();
+            return Err(Error::Corrupt { want, got });
+        }
+        let last = Location::new(target.end().get().saturating_sub(1)).unwrap_or_default();
+        let malformed = |what| Malformed {
+            at: last,
+            source: codec::Error::Invalid(what),
+        };
+        match probe.last()? {
+            Some(Replayed::Commit(floor)) if floor.is_none_or(|floor| floor >= self.log.bounds().start) => {}
+            Some(Replayed::Commit(_)) => return Err(malformed("a floor below what is held").into()),
+            _ => return Err(malformed("not the commit that a database ends in").into()),
+        }
+        self.log.extend(batches)?;
+        for batch in batches {
+            self.keys.replay(batch.range().start, batch.operations())?;
+        }
+        self.keys.index.settle();
+        Ok(())
     }
 
     /// Drop operations below `start`: at most the floor, or the last commit if there is no floor (F4.10). An immutable
