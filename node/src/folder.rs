@@ -16,7 +16,7 @@ use crate::storage::{self, DiskJournal, Writer};
 use crate::trust::Policy;
 use cordee_protocol::db::kind::KindError;
 use cordee_protocol::db::{self, Db, Kind};
-use cordee_protocol::log::{Mark, Retention};
+use cordee_protocol::log::Mark;
 use cordee_protocol::wire::limits::MAX_NAME;
 use cordee_protocol::{Journal, Location, Target};
 use libp2p::identity::Keypair;
@@ -346,27 +346,6 @@ impl Folder {
         }
     }
 
-    /// What the settings keep of `database`.
-    ///
-    /// # Errors
-    /// [`Error::Database`].
-    pub fn retention(&self, database: &Database) -> Result<Retention, Error> {
-        Ok(database.retention(self.config.storage.keep)?)
-    }
-
-    /// The database that is there, without what the settings no longer keep of it.
-    ///
-    /// # Errors
-    /// As [`Self::existing`].
-    pub fn existing_released(&self) -> Result<Database, Error> {
-        let mut database = self.existing()?;
-        let retention = self.retention(&database)?;
-        if database.release(&retention)? {
-            database.commit()?;
-        }
-        Ok(database)
-    }
-
     /// The log, to be brought to `target`: what is held of it is kept. Blocks while that is replayed.
     ///
     /// # Panics
@@ -403,13 +382,16 @@ impl Folder {
     }
 
     fn database(&self, journal: DiskJournal) -> Result<Database, Error> {
-        Db::open(journal, self.kind).map_err(|error| match error {
+        let opened = Db::open(journal, self.kind).map_err(|error| match error {
             db::database::Error::Unfinished(target) => Error::Unfinished {
                 folder: self.path.clone(),
                 target: target.into(),
             },
             error => error.into(),
-        })
+        });
+        let mut database = opened?;
+        database.keep(self.config.storage.keep);
+        Ok(database)
     }
 
     fn journal(&self) -> Result<DiskJournal, Error> {

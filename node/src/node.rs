@@ -53,7 +53,9 @@ impl Node {
     /// [`Error`].
     pub async fn start(folder: &Folder, lie: Option<&str>) -> Result<Self, Error> {
         let config = folder.config();
-        let database = folder.existing_released()?;
+        let mut database = folder.existing()?;
+        // Without what the settings no longer keep; nothing is written if that is nothing.
+        database.commit().map_err(folder::Error::from)?;
         let mut registry = Registry::with_prefix("cordee");
         let database = Arc::new(RwLock::new(database));
         facts::register(&mut registry, Doing::Serving(Arc::clone(&database)));

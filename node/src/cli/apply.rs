@@ -38,7 +38,6 @@ impl Apply {
         let folder = Folder::open(&self.folder.dir, Ok).map_err(Failure::from)?;
         let (mut input, name) = open(&self.file)?;
         let mut database = folder.publisher()?;
-        let mut retention = folder.retention(&database)?;
         interrupt::leave_with("interrupted; every commit that was printed is on the disk");
 
         let (mut line, mut number, mut commits) = (String::new(), 0, 0u64);
@@ -59,14 +58,12 @@ impl Apply {
             }
             let writes = Writes::parse(&line, folder.kind()).map_err(|error| place(error.into()))?;
             let applied = database.apply(&writes.batch, writes.metadata.as_deref());
-            applied
-                .and_then(|()| database.commit_keeping(&mut retention))
-                .map_err(|error| {
-                    place(match error {
-                        db::Error::Unfit(_) => Failure::of(Exit::Usage, &error),
-                        error => folder::Error::from(error).into(),
-                    })
-                })?;
+            applied.and_then(|()| database.commit()).map_err(|error| {
+                place(match error {
+                    db::Error::Unfit(_) => Failure::of(Exit::Usage, &error),
+                    error => folder::Error::from(error).into(),
+                })
+            })?;
             commits += 1;
             let state = State::of(&database);
             let text = format!(

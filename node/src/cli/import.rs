@@ -9,7 +9,6 @@ use crate::rows::{Format, Row, rows};
 use crate::writes::Write;
 use clap::Args;
 use cordee_protocol::db::{self, Batch, Family};
-use cordee_protocol::log::Retention;
 use serde::Serialize;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -74,9 +73,7 @@ impl Import {
         let format = self.format.unwrap_or_else(|| format_of(&self.file));
         let rows = rows(bar.wrap_read(input), format, !self.no_header)
             .map_err(|error| Failure::from(error).at(&name))?;
-        let database = folder.publisher()?;
-        let retention = folder.retention(&database)?;
-        let mut writer = Writer::new(database, retention, self.batch);
+        let mut writer = Writer::new(folder.publisher()?, self.batch);
         interrupt::leave_with(match writer.database.kind().family() {
             Family::AnyUnordered | Family::AnyOrdered => {
                 "interrupted; what was committed stays, and importing the same file again is harmless"
@@ -133,7 +130,6 @@ impl Import {
 /// Gathers rows into batches. Memory: one batch of rows, and what the journal buffers.
 struct Writer {
     database: Database,
-    retention: Retention,
     batch: Batch,
     pending: u64,
     limit: NonZeroUsize,
@@ -146,11 +142,10 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(database: Database, retention: Retention, limit: NonZeroUsize) -> Self {
+    fn new(database: Database, limit: NonZeroUsize) -> Self {
         let now = Instant::now();
         Self {
             database,
-            retention,
             batch: Batch::new(),
             pending: 0,
             limit,
@@ -195,8 +190,7 @@ impl Writer {
 
     fn save(&mut self) -> Result<(), Failure> {
         self.saved = Instant::now();
-        let committed = self.database.commit_keeping(&mut self.retention);
-        committed.map_err(folder::Error::from)?;
+        self.database.commit().map_err(folder::Error::from)?;
         self.kept = self.rows;
         Ok(())
     }

@@ -9,55 +9,44 @@ use crate::mmr::{Location, Nodes};
 const SCANNED: u64 = 1 << 16;
 
 impl<J: Journal> Db<J> {
-    /// What to keep of this database, with the floors of its recent commits, as far as these stand among the newest 65,536
-    /// operations. Reads and hashes those, unless there is nothing that could go.
-    ///
-    /// # Errors
-    /// [`Error::Log`]; [`Error::Malformed`] if the log is damaged.
-    pub fn retention(&self, keep: Keep) -> Result<Retention, Error<<J as Nodes>::Error>> {
-        let mut retention = Retention::new(keep);
-        let held = self.log().bounds();
-        if keep == Keep::All || self.floor().is_none_or(|floor| floor <= held.start) {
-            return Ok(retention);
-        }
-        let first = Location::new(held.end.get().saturating_sub(SCANNED)).unwrap_or_default();
-        self.log()
-            .scan(first.max(held.start)..held.end, |at, operation| {
-                let read = Operation::read(self.kind(), operation);
-                let read = read.map_err(|source| super::Malformed { at, source })?;
-                if let Operation::Commit {
-                    floor: Some(floor), ..
-                } = read
-                {
-                    retention.on_target(floor);
-                }
-                Ok::<_, Error<J::Error>>(true)
-            })?;
-        Ok(retention)
+    /// From the next commit on, keep what `keep` says. Without this, everything is kept.
+    pub fn keep(&mut self, keep: Keep) {
+        self.retention = Some(Retention::new(keep));
     }
 
-    /// As [`Db::commit`]; what `retention` no longer keeps is gone with the same commit. Where the floor is above what is
-    /// held, the log begins at the floor of the 16th last commit at the latest.
-    ///
-    /// # Errors
-    /// [`Error::Log`].
-    pub fn commit_keeping(&mut self, retention: &mut Retention) -> Result<(), Error<<J as Nodes>::Error>> {
-        if let Some(floor) = self.floor() {
+    /// Drop what is no longer to be kept; durable, and gone from the disk, with the commit that follows. The first time, the
+    /// newest 65,536 operations are looked at for recent commits, if there is anything that could go.
+    pub(super) fn release(&mut self) -> Result<(), Error<<J as Nodes>::Error>> {
+        let Some(mut retention) = self.retention.take() else {
+            return Ok(());
+        };
+        let held = self.log().bounds();
+        if let Some(floor) = self.floor().filter(|&floor| floor > held.start) {
+            if retention.is_new() && retention.keep() != Keep::All {
+                self.recent(&mut retention)?;
+            }
             retention.on_target(floor);
         }
-        self.release(retention)?;
-        self.commit()
+        let start = retention.prune_to(&held);
+        self.retention = Some(retention);
+        start.map_or(Ok(()), |start| self.prune(start))
     }
 
-    /// Drop what `retention` no longer keeps; durable, and gone from the disk, with the next commit. Whether there was
-    /// something.
-    ///
-    /// # Errors
-    /// [`Error::Log`].
-    pub fn release(&mut self, retention: &Retention) -> Result<bool, Error<<J as Nodes>::Error>> {
-        let start = retention.prune_to(&self.log().bounds());
-        start.map_or(Ok(()), |start| self.prune(start))?;
-        Ok(start.is_some())
+    /// Tell `retention` the floors of recent commits.
+    fn recent(&self, retention: &mut Retention) -> Result<(), Error<<J as Nodes>::Error>> {
+        let held = self.log().bounds();
+        let first = Location::new(held.end.get().saturating_sub(SCANNED)).unwrap_or_default();
+        self.log().scan(first.max(held.start)..held.end, |at, operation| {
+            let read = Operation::read(self.kind(), operation);
+            let read = read.map_err(|source| super::Malformed { at, source })?;
+            if let Operation::Commit {
+                floor: Some(floor), ..
+            } = read
+            {
+                retention.on_target(floor);
+            }
+            Ok::<_, Error<J::Error>>(true)
+        })
     }
 }
 
@@ -71,7 +60,7 @@ mod tests {
     /// 200 commits of 5 writes to 20 keys.
     fn grown(kind: Kind, keep: Keep) -> (Db<MemoryJournal>, Vec<Location>) {
         let mut db = Db::open(MemoryJournal::default(), kind).unwrap();
-        let mut retention = db.retention(keep).unwrap();
+        db.keep(keep);
         let mut floors = Vec::new();
         for round in 0..200u32 {
             let mut batch = Batch::new();
@@ -88,7 +77,7 @@ mod tests {
                 }
             }
             db.apply(&batch, None).unwrap();
-            db.commit_keeping(&mut retention).unwrap();
+            db.commit().unwrap();
             floors.extend(db.floor());
         }
         (db, floors)
@@ -127,12 +116,13 @@ mod tests {
 
     #[test]
     fn a_database_that_is_opened_remembers_its_recent_commits() {
-        let (all, floors) = grown(Kind::parse(KINDS[0], None).unwrap(), Keep::All);
-        let retention = all.retention(Keep::State).unwrap();
-        let start = retention.prune_to(&all.log().bounds()).unwrap();
-        assert_eq!(start, floors[floors.len() - crate::log::keep::RECENT]);
-        let mut all = all;
-        assert!(all.release(&retention).unwrap() && !all.release(&retention).unwrap());
+        let (mut all, floors) = grown(Kind::parse(KINDS[0], None).unwrap(), Keep::All);
+        all.keep(Keep::State);
+        all.commit().unwrap();
+        let start = floors[floors.len() - crate::log::keep::RECENT];
+        assert_eq!(all.log().bounds().start, start);
+        // Once more changes nothing: it is the same commit.
+        (0..20).for_each(|_| all.commit().unwrap());
         assert_eq!(all.log().bounds().start, start);
     }
 }

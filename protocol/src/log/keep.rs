@@ -57,8 +57,16 @@ impl Retention {
         self.keep
     }
 
+    /// Whether no target is known.
+    pub fn is_new(&self) -> bool {
+        self.starts.is_empty()
+    }
+
     /// There is a newer target, which begins at `start`.
     pub fn on_target(&mut self, start: Location) {
+        if self.starts.back() == Some(&start) {
+            return;
+        }
         if self.starts.len() == RECENT {
             self.starts.pop_front();
         }
