@@ -173,7 +173,8 @@ pub async fn bootstrap(
     let held = local.held();
     if marked && held.pinned && held.size == target.end() && held.root == Some(*target.root()) {
         let completed = local.complete().await;
-        let database = completed.map_err(|error| Error::Sync(Box::new(SyncError::Database(error))))?;
+        let mut database = completed.map_err(|error| Error::Sync(Box::new(SyncError::Database(error))))?;
+        database.keep(folder.config().storage.keep);
         let progress = Progress {
             start: target.start(),
             size: target.end(),
@@ -242,7 +243,8 @@ pub async fn bootstrap(
         http.stop().await;
     }
     network.stop().await;
-    let database = ended?;
+    let mut database = ended?;
+    database.keep(config.storage.keep);
     let progress = progress_rx.borrow().clone();
     Ok(Outcome {
         database,

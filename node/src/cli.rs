@@ -8,9 +8,11 @@ mod apply;
 mod bench;
 mod checkpoint;
 mod db;
+mod export;
 mod failure;
 mod get;
 mod import;
+mod import_snapshot;
 mod init;
 mod interrupt;
 mod output;
@@ -57,6 +59,8 @@ enum Command {
     Sync(sync::Sync),
     Apply(apply::Apply),
     Import(import::Import),
+    Export(export::Export),
+    ImportSnapshot(import_snapshot::ImportSnapshot),
     Checkpoint(checkpoint::CheckpointArgs),
     Get(get::Get),
     Proof(proof::ProofArgs),
@@ -89,6 +93,8 @@ pub fn main() -> ExitCode {
         Command::Sync(sync) => sync.execute(),
         Command::Apply(apply) => apply.execute(),
         Command::Import(import) => import.execute(),
+        Command::Export(export) => export.execute(),
+        Command::ImportSnapshot(import) => import.execute(),
         Command::Checkpoint(checkpoint) => checkpoint.execute(),
         Command::Get(get) => get.execute(),
         Command::Proof(proof) => proof.execute(),

@@ -10,6 +10,7 @@ pub use layers::{Error, Layers};
 use crate::signing::key_of;
 use cordee_protocol::db::Kind;
 use cordee_protocol::db::kind::KindError;
+use cordee_protocol::log::Keep;
 use cordee_protocol::sync::plan as engine;
 use cordee_protocol::wire::checkpoint::Signers;
 use cordee_protocol::wire::limits::MAX_SIGNERS;
@@ -34,6 +35,8 @@ pub struct Config {
     pub network: Network,
     /// How to fetch.
     pub sync: Sync,
+    /// What to keep.
+    pub storage: Storage,
     /// What to do for others.
     pub serve: Serve,
     /// How to judge others.
@@ -85,6 +88,14 @@ pub struct Sync {
     pub batch_bytes: NonZeroU64,
     /// Operation bytes asked for or held in memory, at most.
     pub max_buffer_bytes: u64,
+}
+
+/// Section `storage`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Storage {
+    /// What of the log is kept.
+    #[serde(deserialize_with = "keep")]
+    pub keep: Keep,
 }
 
 /// Section `serve`.
@@ -267,6 +278,24 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     })
 }
 
+fn keep<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Keep, D::Error> {
+    let value = toml::Value::deserialize(deserializer)?;
+    let number = match &value {
+        toml::Value::String(text) => match text.as_str() {
+            "state" => return Ok(Keep::State),
+            "all" => return Ok(Keep::All),
+            number => number.parse().ok(),
+        },
+        toml::Value::Integer(number) => u64::try_from(*number).ok(),
+        _ => None,
+    };
+    number.and_then(NonZeroU64::new).map(Keep::Newest).ok_or_else(|| {
+        serde::de::Error::custom(format!(
+            "{value} is neither \"state\", \"all\" nor a number of operations like 1000000"
+        ))
+    })
+}
+
 fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let share = f64::deserialize(deserializer)?;
     let error = || serde::de::Error::custom(format!("{share} is not a share above 0 and up to 1"));
@@ -322,6 +351,33 @@ mod tests {
         let quota = cordee_resolver_p2p::Config::new("", "").quota;
         assert_eq!(format!("{:?}", default.resolver().quota), format!("{quota:?}"));
 
+        assert_eq!(
+            default.storage.keep,
+            Keep::Newest(NonZeroU64::new(1_000_000).unwrap())
+        );
+        for (text, expected) in [
+            ("\"state\"", Some(Keep::State)),
+            ("\"all\"", Some(Keep::All)),
+            ("5", NonZeroU64::new(5).map(Keep::Newest)),
+            ("\"5\"", NonZeroU64::new(5).map(Keep::Newest)),
+            ("0", None),
+            ("-1", None),
+            ("\"some\"", None),
+            ("1.5", None),
+        ] {
+            let read = Layers::new().file(&format!("[storage]\nkeep = {text}"), "f");
+            match read.and_then(|layers| layers.config()) {
+                Ok(config) => assert_eq!(Some(config.storage.keep), expected, "{text}"),
+                Err(error) => {
+                    assert_eq!(expected, None, "{text}");
+                    let error = error.to_string();
+                    assert!(
+                        error.contains("storage.keep") && error.contains("\"state\", \"all\""),
+                        "{error}"
+                    );
+                }
+            }
+        }
         let named = Layers::new()
             .file(&new_file("alps \"north\"", "other"), "f")
             .unwrap();

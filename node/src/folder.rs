@@ -354,7 +354,8 @@ impl Folder {
     /// # Errors
     /// [`Error::Bound`], [`Error::Storage`], [`Error::Local`].
     pub fn sync_into(&self, target: &Target) -> Result<Writer, Error> {
-        Ok(Writer::open(self.journal()?, target.clone(), self.kind)?)
+        let keep = self.config.storage.keep;
+        Ok(Writer::open(self.journal()?, target.clone(), self.kind, keep)?)
     }
 
     /// The log as it is, to be checked: also if its offset table does not end where it should.
@@ -381,13 +382,16 @@ impl Folder {
     }
 
     fn database(&self, journal: DiskJournal) -> Result<Database, Error> {
-        Db::open(journal, self.kind).map_err(|error| match error {
+        let opened = Db::open(journal, self.kind).map_err(|error| match error {
             db::database::Error::Unfinished(target) => Error::Unfinished {
                 folder: self.path.clone(),
                 target: target.into(),
             },
             error => error.into(),
-        })
+        });
+        let mut database = opened?;
+        database.keep(self.config.storage.keep);
+        Ok(database)
     }
 
     fn journal(&self) -> Result<DiskJournal, Error> {

@@ -4,6 +4,7 @@
 //! # Map
 //! ```text
 //!   config folder storage   what the operator decides; the folder of a node; its log on disk
+//!   snapshot                a database as one file that any mirror can carry
 //!   network dialing         the swarm: listens, dials and redials, asks and answers through resolver-p2p
 //!   reputation              what peers did, in a file
 //!   trust gossip            which checkpoints to believe, and which to pass on
@@ -53,6 +54,7 @@ pub mod runtime;
 pub mod script;
 pub mod signing;
 pub mod small_file;
+pub mod snapshot;
 pub mod source;
 pub mod storage;
 #[cfg(feature = "lies")]

@@ -171,7 +171,9 @@ fn held(folder: &Folder, has_policy: bool) -> Result<(Shelf, Stage), folder::Err
         folder.existing()
     };
     match opened {
-        Ok(database) => {
+        Ok(mut database) => {
+            // Without what the settings no longer keep; nothing is written if that is nothing.
+            database.commit().map_err(folder::Error::from)?;
             let shelf = Shelf::with(database);
             let doing = shelf
                 .get()

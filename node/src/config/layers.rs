@@ -206,6 +206,7 @@ mod tests {
                         "CORDEE_NETWORK__PEERS",
                         "/ip4/127.0.0.1/tcp/1, /ip4/127.0.0.1/tcp/2",
                     ),
+                    ("CORDEE_STORAGE__KEEP", "state"),
                     ("CORDEE_LOG", "debug"),
                     ("PATH", "/bin"),
                 ]))
@@ -216,6 +217,7 @@ mod tests {
         assert_eq!(config.sync.no_peer_timeout, Duration::from_secs(300));
         assert_eq!(config.network.peers.len(), 2);
         assert_eq!(config.http.listen, None);
+        assert_eq!(config.storage.keep, cordee_protocol::log::Keep::State);
     }
 
     #[test]

@@ -82,7 +82,7 @@
 //! * an operation that is read for its content is held against its leaf's digest (`Log::operation`, `Log::scan`);
 //! * an answer to a peer has to lead to the root (`crate::source`), and a proof for anybody else as well;
 //! * a sync that goes on with what is stored builds every node of it again, and compares each;
-//! * [`check`] looks at everything, and writes proven content over what is damaged.
+//! * [`check`] looks at everything, and writes proven content over what is damaged, or missing with its file.
 //!
 //! Each names file and byte ([`Error::Corrupt`]). The key index is made from the log on every start, so nothing of it is
 //! on the disk. Not found are bits that flip in memory behind a check.

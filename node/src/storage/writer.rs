@@ -16,6 +16,7 @@ use super::presync::Presync;
 use super::replayer::Replayer;
 use super::{DiskJournal, Error as DiskError};
 use cordee_protocol::db::{Db, Kind};
+use cordee_protocol::log::Keep;
 use cordee_protocol::sync::database::{self, Database, Held, Local, Rooted};
 use cordee_protocol::sync::verify::{Pinned, Verified};
 use cordee_protocol::{Digest, Location, Operations, Target};
@@ -70,16 +71,17 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Fit `journal` to `target` and give it to a thread. Blocks while it is replayed.
+    /// Fit `journal` to `target` and give it to a thread; below the target's start `keep` says what stays. Blocks while it is
+    /// replayed.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
     ///
     /// # Errors
     /// As [`Local::open`]; also if there is no thread to be had.
-    pub fn open(journal: DiskJournal, target: Target, kind: Kind) -> Result<Self, Error> {
+    pub fn open(journal: DiskJournal, target: Target, kind: Kind, keep: Keep) -> Result<Self, Error> {
         let folder = journal.folder().to_owned();
-        let disk = Disk::open(journal, target, Replayer::new(kind))?;
+        let disk = Disk::open(journal, target, Replayer::new(kind))?.keeping(keep);
         let held = disk.held();
         let (orders, received) = mpsc::channel(QUEUE);
         let (failed, failure) = oneshot::channel();

@@ -6,6 +6,8 @@ mod checkpoint;
 mod damage;
 mod nodes;
 mod peers;
+mod retention;
+mod snapshots;
 #[cfg(feature = "lies")]
 mod testnet;
 mod updates;

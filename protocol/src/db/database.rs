@@ -9,7 +9,7 @@ use super::view::{View, value_of};
 use super::{Key, Malformed, Operation, Replayed, State, immutable, keyless};
 use crate::codec;
 use crate::digest::Digest;
-use crate::log::{Journal, Log, Mark, authenticated};
+use crate::log::{Journal, Log, Mark, Retention, authenticated};
 use crate::mmr::{Edge, Location, Nodes};
 use crate::sync::Target;
 use crate::sync::verify::Verified;
@@ -57,6 +57,8 @@ pub enum Error<E: std::error::Error + 'static> {
 pub struct Db<J> {
     log: Log<J>,
     keys: Keys,
+    /// What is kept of the log; everything without it.
+    pub(super) retention: Option<Retention>,
 }
 
 type Outcome<T, J> = Result<T, Error<<J as Nodes>::Error>>;
@@ -77,7 +79,11 @@ impl<J: Journal> Db<J> {
                     .map_err(authenticated::Error::Journal)?;
             }
             let log = Log::open(journal)?;
-            let mut db = Self { log, keys };
+            let mut db = Self {
+                log,
+                keys,
+                retention: None,
+            };
             db.apply(&Batch::new(), None)?;
             db.commit()?;
             return Ok(db);
@@ -98,7 +104,11 @@ impl<J: Journal> Db<J> {
             let at = Location::new(log.size().get().saturating_sub(1)).unwrap_or_default();
             return Err(Malformed { at, source }.into());
         }
-        Ok(Self { log, keys })
+        Ok(Self {
+            log,
+            keys,
+            retention: None,
+        })
     }
 
     /// A database from a log that ends in a commit, and the state that was replayed from it.
@@ -107,7 +117,11 @@ impl<J: Journal> Db<J> {
         // Of an honest log there is no active key below the floor. A publisher's floor that lies costs it the keys below,
         // here as after opening the journal again; and a sync whose target moved began to replay below its last start.
         keys.prune(log.bounds().start);
-        Self { log, keys }
+        Self {
+            log,
+            keys,
+            retention: None,
+        }
     }
 
     /// Its kind.
@@ -261,11 +275,12 @@ impl<J: Journal> Db<J> {
         Ok(())
     }
 
-    /// Make all applied batches durable, as one database.
+    /// Make all applied batches durable, as one database; what is no longer to be kept ([`Self::keep`]) goes with it.
     ///
     /// # Errors
     /// [`Error::Log`].
     pub fn commit(&mut self) -> Outcome<(), J> {
+        self.release()?;
         Ok(self.log.commit(self.floor())?)
     }
 
