@@ -39,6 +39,7 @@ pub mod follow;
 pub mod following;
 pub mod gossip;
 pub mod http;
+pub mod joining;
 #[cfg(feature = "lies")]
 pub mod lies;
 pub mod mending;
