@@ -286,7 +286,7 @@ impl Believing {
         let checkpoint = signed.checkpoint();
         let (height, size) = (checkpoint.height, checkpoint.target.end().get());
         match &heard.verdict {
-            Some(Verdict::Accepted) => tracing::info!(height, size, "accepted a checkpoint"),
+            Some(Verdict::Accepted) => tracing::debug!(height, size, "accepted a checkpoint"),
             Some(Verdict::Gathering { have, need }) => {
                 tracing::debug!(height, size, have, need, "a checkpoint lacks signatures");
             }

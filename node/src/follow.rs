@@ -14,30 +14,33 @@
 //! A node with `checkpoint.cosign` follows the checkpoint with the most signatures before it has enough of them, and signs it once
 //! it holds its root. If another one is accepted in the end, it goes back to the last accepted one.
 
-use crate::believing::{Believing, now};
+mod sign;
+
+use crate::believing::Believing;
 use crate::bootstrap::Watched;
 use crate::facts::{Doing, Stage};
 use crate::folder::{Database, Folder};
 use crate::following::{self, Following};
 use crate::network::{Announcer, View};
 use crate::runtime::TokioRuntime;
-use crate::signing::{key_of, sign};
 use crate::source::{Shared, Shelf};
 use cordee_protocol::sync::database::Behind;
 use cordee_protocol::sync::engine::{Channels, Engine};
 use cordee_protocol::sync::error::{Ended, Error as SyncError};
 use cordee_protocol::sync::progress::{Meter, Progress};
-use cordee_protocol::wire::checkpoint::{Checkpoint, Key, Signed};
+use cordee_protocol::wire::checkpoint::Signed;
 use cordee_protocol::{Location, Target};
 use cordee_resolver_p2p::Resolver;
 use libp2p::identity::Keypair;
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 
 /// How often a sync's progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How often a node says at which checkpoint it is.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// After a failure of its own, a node tries again after so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -86,6 +89,15 @@ enum Halt {
     Failed(String),
 }
 
+/// Where a sync goes, and what is said of it.
+struct Course {
+    target: Target,
+    /// What to say if nothing comes; without, it is waited for.
+    gap: Option<String>,
+    /// Whether the database counts as following meanwhile.
+    near: bool,
+}
+
 impl Follower {
     /// Run until dropped.
     pub async fn run(self) {
@@ -98,6 +110,7 @@ impl Follower {
             .every
             .max(Duration::from_millis(50));
         let mut published = Instant::now().checked_sub(every).unwrap_or_else(Instant::now);
+        let mut told = None;
         loop {
             news.mark_unchanged();
             if let Some(why) = self.believing.fork() {
@@ -133,6 +146,7 @@ impl Follower {
                     }
                 }
             }
+            self.tell(&mut told);
             self.rest(&mut news, publishes.then_some(every)).await;
         }
     }
@@ -150,6 +164,17 @@ impl Follower {
             _ = news.changed() => self.save().await,
             () = self.committed.notified() => {}
             () = pause => {}
+        }
+    }
+
+    /// Say where the node is, at first and then once in [`TELL_EVERY`].
+    fn tell(&self, told: &mut Option<Instant>) {
+        let is_due = told.is_none_or(|at| at.elapsed() >= TELL_EVERY);
+        if let Some(newest) = self.believing.newest().filter(|_| is_due) {
+            let checkpoint = newest.checkpoint();
+            let (height, size) = (checkpoint.height, checkpoint.target.end().get());
+            tracing::info!(height, size, peers = self.view.borrow().usable(), "following");
+            *told = Some(Instant::now());
         }
     }
 
@@ -202,7 +227,13 @@ impl Follower {
         let local = opened
             .map_err(|error| Halt::Failed(error.to_string()))?
             .map_err(|error| Halt::Failed(error.to_string()))?;
-        let database = self.sync(target, local, news, None).await?;
+        let course = Course {
+            target,
+            gap: None,
+            near: false,
+        };
+        let failed = |error: &crate::storage::writer::Error| Halt::Failed(cause(error));
+        let database = self.sync(local, course, news, failed).await?;
         let held = Arc::clone(&self.serve(database));
         tracing::info!(size = %size_of(&held), "bootstrapped");
         Ok(())
@@ -231,10 +262,7 @@ impl Follower {
             Ok(local) => local,
             Err(error) => return Err(halt_of(&error)),
         };
-        if target.end().since(size) <= READY_WITHIN {
-            self.stage.set(Doing::Serving(Arc::clone(database)));
-        }
-        let aim = local.target().clone();
+        let near = target.end().since(size) <= READY_WITHIN;
         let gap = (target.start() > size).then(|| {
             format!(
                 "operations from {size} on came from nobody for {} s, and the target starts at {}",
@@ -242,19 +270,23 @@ impl Follower {
                 target.start()
             )
         });
-        let told = aim.end().since(size) <= READY_WITHIN;
-        self.sync_beside(aim, local, news, gap, told).await?;
+        let target = local.target().clone();
+        self.sync(local, Course { target, gap, near }, news, halt_of)
+            .await?;
         tracing::debug!(size = %size_of(database), "followed");
         Ok(())
     }
 
-    async fn sync(
+    /// Run a sync into `local`, and say meanwhile how it does.
+    ///
+    /// - `halt`: what an error of the local side means.
+    async fn sync<D: cordee_protocol::Database>(
         &self,
-        target: Target,
-        local: crate::storage::Writer,
+        local: D,
+        course: Course,
         news: &mut watch::Receiver<u64>,
-        gap: Option<String>,
-    ) -> Result<Database, Halt> {
+        halt: impl Fn(&D::Error) -> Halt,
+    ) -> Result<D::Output, Halt> {
         let (progress, seen) = watch::channel(Progress::default());
         let (updates, update_rx) = mpsc::channel(UPDATES);
         let channels = Channels {
@@ -264,7 +296,7 @@ impl Follower {
         };
         let engine = Engine::new(
             self.folder.config().engine(),
-            target.clone(),
+            course.target.clone(),
             local,
             self.resolver.clone(),
             Arc::new(TokioRuntime::current()),
@@ -273,58 +305,22 @@ impl Follower {
         tokio::select! {
             ended = engine.run() => ended.map_err(|error| match error {
                 SyncError::Ended(ended @ Ended::Fork { .. }) => Halt::Fork(ended.to_string()),
+                SyncError::Database(error) => halt(&error),
                 error => Halt::Failed(cause(&error)),
             }),
-            halt = self.watch(target, seen, updates, news, gap, false) => Err(halt),
-        }
-    }
-
-    async fn sync_beside(
-        &self,
-        target: Target,
-        local: Following,
-        news: &mut watch::Receiver<u64>,
-        gap: Option<String>,
-        near: bool,
-    ) -> Result<(), Halt> {
-        let (progress, seen) = watch::channel(Progress::default());
-        let (updates, update_rx) = mpsc::channel(UPDATES);
-        let channels = Channels {
-            progress: Some(progress),
-            update_rx: Some(update_rx),
-            ..Channels::default()
-        };
-        let engine = Engine::new(
-            self.folder.config().engine(),
-            target.clone(),
-            local,
-            self.resolver.clone(),
-            Arc::new(TokioRuntime::current()),
-            channels,
-        );
-        tokio::select! {
-            ended = engine.run() => ended.map_err(|error| match error {
-                SyncError::Ended(ended @ Ended::Fork { .. }) => Halt::Fork(ended.to_string()),
-                SyncError::Database(error) => halt_of(&error),
-                error => Halt::Failed(cause(&error)),
-            }),
-            halt = self.watch(target, seen, updates, news, gap, near) => Err(halt),
+            halt = self.watch(course, seen, updates, news) => Err(halt),
         }
     }
 
     /// Tell how a sync does, and hand later targets to it. Ends if it is to be given up.
-    ///
-    /// - `gap`: what to say if nothing comes; without, it is waited for.
-    /// - `near`: the database counts as following meanwhile.
     async fn watch(
         &self,
-        target: Target,
+        course: Course,
         seen: watch::Receiver<Progress>,
         updates: mpsc::Sender<Target>,
         news: &mut watch::Receiver<u64>,
-        gap: Option<String>,
-        near: bool,
     ) -> Halt {
+        let Course { target, gap, near } = course;
         let (began, mut meter) = (Instant::now(), Meter::default());
         let (mut moved, mut fetched) = (began, 0);
         let mut newest = target.end();
@@ -418,84 +414,6 @@ impl Follower {
             })
         };
         tokio::task::spawn_blocking(held).await.ok()?
-    }
-
-    /// Sign what was committed since the last checkpoint, and announce it. Whether there was something.
-    async fn publish(&self) -> bool {
-        let Some(database) = self.shelf.get() else {
-            return false;
-        };
-        let target = database.read().unwrap_or_else(PoisonError::into_inner).target();
-        self.stage.set(Doing::Serving(database));
-        let network = &self.folder.config().network;
-        let checkpoint = Checkpoint {
-            network: network.name.clone(),
-            kind: network.kind.clone(),
-            height: self.believing.next_height(),
-            target,
-            time: now(),
-            next: None,
-        };
-        if !self.believing.may_sign(&checkpoint) {
-            return false;
-        }
-        self.sign(checkpoint).await
-    }
-
-    /// Sign the checkpoints of others whose root is held here.
-    async fn cosign(&self, database: &Shared) {
-        if !self.folder.config().checkpoint.cosign {
-            return;
-        }
-        let own: BTreeSet<Key> = self
-            .keys
-            .iter()
-            .filter_map(|pair| key_of(&pair.public().to_peer_id()))
-            .collect();
-        let known = self
-            .believing
-            .newest()
-            .into_iter()
-            .chain(self.believing.gathering());
-        let mut waiting: Vec<_> = known
-            .filter(|signed| !signed.signatures().keys().any(|key| own.contains(key)))
-            .map(|signed| signed.checkpoint().clone())
-            .collect();
-        waiting.sort_by_key(|checkpoint| checkpoint.height);
-        for checkpoint in waiting {
-            let held = {
-                let database = database.read().unwrap_or_else(PoisonError::into_inner);
-                let target = &checkpoint.target;
-                database
-                    .log()
-                    .proven_root(target.end())
-                    .is_ok_and(|root| root == *target.root())
-            };
-            if held && self.believing.may_sign(&checkpoint) {
-                self.sign(checkpoint).await;
-            }
-        }
-    }
-
-    /// Sign, keep and announce. Whether that went well.
-    async fn sign(&self, checkpoint: Checkpoint) -> bool {
-        let height = checkpoint.height;
-        let Some(signed) = sign(checkpoint, &self.keys) else {
-            return false;
-        };
-        let believing = Arc::clone(&self.believing);
-        match tokio::task::spawn_blocking(move || believing.on_signed_here(signed)).await {
-            Ok(Ok(bytes)) => {
-                tracing::info!(height, "signed a checkpoint");
-                self.announcer.announce(bytes);
-                true
-            }
-            Ok(Err(error)) => {
-                tracing::error!(%error, "a signature could not be kept, so it is not shown");
-                false
-            }
-            Err(_) => false,
-        }
     }
 }
 

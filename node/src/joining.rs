@@ -38,7 +38,7 @@ pub enum Error {
     #[error("{0}")]
     Fork(String),
     /// Nothing came that is accepted.
-    #[error("no checkpoint that the trust policy accepts came in {} s{}", after.as_secs_f64(), seen(peers, refused.as_ref()))]
+    #[error("no checkpoint that the trust policy accepts came in {} s{}", after.as_secs_f64(), seen(peers, refused.as_deref()))]
     None {
         /// For how long it was waited.
         after: Duration,
@@ -56,7 +56,7 @@ impl Error {
     }
 }
 
-fn seen(peers: &usize, refused: Option<&Box<Refused>>) -> String {
+fn seen(peers: &usize, refused: Option<&Refused>) -> String {
     match (refused, peers) {
         (Some(refused), _) => format!(
             ": the one at height {} was refused, as {}",

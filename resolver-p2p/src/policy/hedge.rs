@@ -4,11 +4,11 @@
 //!   journal ....... | tip | buffered | buffered | asked | ...      what lies behind the tip cannot be stored before it
 //! ```
 //! Few requests hold up a sync: the one at the journal's tip, which is the lowest start among the open requests for
-//! operations of the newest size, and those for boundaries, which bring peaks. Those that went to a peer to learn of it will: it may
-//! be a thousand times slower than the others, and the buffer ahead of the tip is full before it has answered. If one of them takes longer than 95 of 100
-//! answers did, than a factor of what its peer or the median of all should need, and than a minimum (both in
-//! [`HedgeConfig`]), another peer is asked for the same. The first answer that verifies wins; the other copy is withdrawn
-//! and costs its peer nothing.
+//! operations of the newest size, and those for boundaries, which bring peaks. Those that went to a peer to learn of it will: it
+//! may be a thousand times slower than the others, and the buffer ahead of the tip is full before it has answered. If one of them
+//! takes longer than 95 of 100 answers did (which does not count for what explores), than a factor of what its peer or the median
+//! of all should need, and than a minimum (both in [`HedgeConfig`]), another peer is asked for the same. The first answer that
+//! verifies wins; the other copy is withdrawn and costs its peer nothing.
 //!
 //! # Always
 //! 1. At most two copies of a request are in flight.
@@ -113,7 +113,13 @@ impl<P: Copy + Ord> Policy<P> {
         let expected = attempt.trip.as_secs_f64() + attempt.ahead as f64 / rate.max(1.0);
         // Nobody waits for a day, whatever the rate.
         let slow = Duration::from_secs_f64((expected * config.factor.max(0.0)).min(86_400.0));
-        let patience = slow.max(self.times.p95()).max(config.at_least);
+        // What explores says nothing of the others, nor they of it.
+        let usual = if attempt.explores {
+            Duration::ZERO
+        } else {
+            self.times.p95()
+        };
+        let patience = slow.max(usual).max(config.at_least);
         Some((attempt.sent + patience).max(fetch.hedge_after))
     }
 
