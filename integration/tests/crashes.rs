@@ -3,7 +3,7 @@
 use cordee_integration::crashes::log::Publisher;
 use cordee_integration::crashes::repair::{Harm, Mending};
 use cordee_integration::crashes::sync::{Before, Copy};
-use cordee_integration::crashes::{Row, crash, map};
+use cordee_integration::crashes::{Row, crash, fill, map};
 use cordee_protocol::db::{KINDS, Kind};
 use cordee_protocol::log::Keep;
 
@@ -33,6 +33,15 @@ fn a_repair_ends_well_whenever_it_was_cut_off() {
         check(&crash("repair", &Mending::new(150, harm, 0, 1), 5, 4));
         check(&crash("repair", &Mending::new(150, harm, 2, 4), 3, 4));
     }
+}
+
+#[test]
+fn a_full_disk_costs_nothing_durable() {
+    check(&fill("log", &Publisher::new(12), 300));
+    for before in [Before::Nothing, Before::Older, Before::Other] {
+        check(&fill("sync", &Copy::new(before, Keep::State), 1500));
+    }
+    check(&fill("repair", &Mending::new(150, Harm::Missing, 0, 1), 900));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use clap::Parser;
 use cordee_integration::crashes::log::Publisher;
 use cordee_integration::crashes::repair::{Harm, Mending};
 use cordee_integration::crashes::sync::{Before, Copy};
-use cordee_integration::crashes::{HEADINGS, Row, crash, map};
+use cordee_integration::crashes::{HEADINGS, Row, crash, fill, map};
 use cordee_protocol::db::{KINDS, Kind};
 use cordee_protocol::log::Keep;
 use std::io::{Write, stdout};
@@ -57,6 +57,14 @@ fn main() -> ExitCode {
         say(crash(name, &Mending::new(150, harm, 0, 1), every, images));
         say(crash("  one in 4", &Mending::new(150, harm, 2, 4), every, images));
     }
+    print("full disks of every size: with room again,\n");
+    let more = 97 * every;
+    say(fill("log", &Publisher::new(arguments.rounds), more));
+    say(fill("sync", &Copy::new(Before::Nothing, Keep::State), more));
+    say(fill("update", &Copy::new(Before::Older, Keep::State), more));
+    say(fill("replace", &Copy::new(Before::Other, Keep::State), more));
+    say(fill("missing", &Mending::new(150, Harm::Missing, 0, 1), more));
+    print("killed at random, against a map:\n");
     for kind in &KINDS[..4] {
         match Kind::parse(kind, None) {
             Ok(kind) if kind.is_any() => say(map::kills(kind, arguments.seed, arguments.kills)),

@@ -150,3 +150,23 @@ pub fn crash<L: Life>(name: &'static str, life: &L, every: usize, images: u64) -
     }
     row
 }
+
+/// Let `life` run on disks that hold so much, from what is there at its beginning on, and a few bytes more each time; then
+/// there is room again, and the disk is looked at.
+pub fn fill<L: Life>(name: &'static str, life: &L, more: usize) -> Row {
+    let mut row = Row::new(name);
+    let disk = life.disk();
+    let first = disk.used();
+    life.live(&disk);
+    // Old files go only when the new ones are there.
+    for capacity in (first..first + 2 * disk.used()).step_by(more.max(1)) {
+        row.steps += 1;
+        let disk = life.disk();
+        disk.set_capacity(Some(capacity));
+        let promise = life.live(&disk);
+        disk.set_capacity(None);
+        let seen = life.inspect(&disk.after_power_loss(1), &promise);
+        row.add(seen, || format!("{capacity} bytes"));
+    }
+    row
+}
