@@ -16,7 +16,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
@@ -143,6 +143,11 @@ impl Believing {
     /// The newest accepted checkpoint.
     pub fn newest(&self) -> Option<Signed> {
         self.lock().gossip.trust().newest().cloned()
+    }
+
+    /// Accepted checkpoints that are remembered, by rising height.
+    pub fn history(&self) -> Vec<Signed> {
+        self.lock().gossip.trust().history().cloned().collect()
     }
 
     /// Why nothing is believed any more, if so.

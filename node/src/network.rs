@@ -8,14 +8,17 @@
 //! ```
 //! The task ends when the handle is dropped. Nothing queues here: a view replaces the one before.
 
+mod asking;
 mod behaviour;
 mod drive;
 mod places;
 
+use crate::believing::Believing;
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::network::behaviour::Behaviour;
 use crate::reputation::PeersFile;
+use bytes::Bytes;
 use cordee_protocol::sync::serve::Source;
 use cordee_protocol::{Digest, Location};
 use cordee_resolver_p2p::{Metrics, Reputation, Resolver};
@@ -27,7 +30,7 @@ use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// How long a connection without a substream stays. Statuses go back and forth far more often.
@@ -92,14 +95,30 @@ impl View {
     }
 }
 
+/// Checkpoints that wait to be announced; more are dropped, as peers can ask for them.
+const ANNOUNCED: usize = 16;
+
 /// A running swarm.
 #[derive(Debug)]
 pub struct Network {
     peer_id: PeerId,
+    announcer: Announcer,
     view: watch::Receiver<View>,
     resolver: Handle,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+}
+
+/// Tells the network of checkpoints.
+#[derive(Clone, Debug)]
+pub struct Announcer(mpsc::Sender<Bytes>);
+
+impl Announcer {
+    /// Announce a signed checkpoint. If too many wait already it is left to those who ask.
+    pub fn announce(&self, signed: Bytes) {
+        // A swarm that has stopped announces nothing.
+        let _ = self.0.try_send(signed);
+    }
 }
 
 /// The resolver, which has no [`std::fmt::Debug`].
@@ -117,6 +136,8 @@ pub struct Hooks {
     pub source: Arc<dyn Source>,
     /// Where it remembers peers.
     pub reputation: Arc<dyn Reputation>,
+    /// What hears of checkpoints; without, none are listened to.
+    pub believing: Option<Arc<Believing>>,
     /// How its answers go out, if not as they should.
     #[cfg(feature = "lies")]
     pub manner: Option<Arc<dyn cordee_resolver_p2p::Manner>>,
@@ -128,6 +149,7 @@ impl Hooks {
         Self {
             source,
             reputation: Arc::new(PeersFile::of(folder)),
+            believing: None,
             #[cfg(feature = "lies")]
             manner: None,
         }
@@ -163,13 +185,20 @@ impl Network {
     ) -> Result<Self, Error> {
         let peer_id = keypair.public().to_peer_id();
         let counters = metrics::Metrics::new(registry);
+        let believing = hooks.believing.clone();
         let sync = hooks.behaviour(config.resolver(), Metrics::new(registry));
         let resolver = sync.resolver();
         let mut swarm = swarm(keypair, config, sync, registry)?;
         for address in &config.network.external {
             swarm.add_external_address(address.clone());
         }
-        let mut drive = drive::Drive::new(swarm, &config.network, counters);
+        let (announce, announced) = mpsc::channel(ANNOUNCED);
+        let checkpoints = drive::Checkpoints {
+            believing,
+            resolver: resolver.clone(),
+            announced,
+        };
+        let mut drive = drive::Drive::new(swarm, &config.network, counters, checkpoints);
         match tokio::time::timeout(LISTEN_WITHIN, drive.listen(listen)).await {
             Ok(listening) => listening?,
             Err(_) => {
@@ -185,6 +214,7 @@ impl Network {
         let task = tokio::spawn(drive.run(stopped));
         Ok(Self {
             peer_id,
+            announcer: Announcer(announce),
             view,
             resolver: Handle(resolver),
             stop,
@@ -200,6 +230,11 @@ impl Network {
     /// Asks the peers, and tells how they do.
     pub fn resolver(&self) -> &Resolver {
         &self.resolver.0
+    }
+
+    /// Tells the network of checkpoints.
+    pub fn announcer(&self) -> Announcer {
+        self.announcer.clone()
     }
 
     /// What the swarm looks like, now and as it changes.
@@ -243,7 +278,7 @@ fn swarm(
         .with_dns()
         .map_err(|error| setup("name resolution (resolv.conf)", &error))?
         .with_bandwidth_metrics(registry)
-        .with_behaviour(|keypair| Behaviour::new(keypair, config, sync))
+        .with_behaviour(|keypair| Ok(Behaviour::new(keypair, config, sync)?))
         .map_err(|error| setup("the behaviour", &error))?
         // A substream's first message goes out with its negotiation: a round trip less for each request.
         .with_swarm_config(|settings| {

@@ -238,6 +238,11 @@ impl Trust {
         self.newest.as_ref()
     }
 
+    /// Accepted checkpoints, by rising height; at most [`HISTORY`].
+    pub fn history(&self) -> impl Iterator<Item = &Signed> {
+        self.history.values()
+    }
+
     /// Checkpoints that changed the signers, by rising height; at most [`ROTATIONS`].
     pub fn rotations(&self) -> impl Iterator<Item = &Signed> {
         self.rotations.values()

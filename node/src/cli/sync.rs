@@ -8,6 +8,7 @@ use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
 use crate::bootstrap::{Error, Options, Outcome, Watched, bootstrap};
 use crate::config::parse_http;
 use crate::folder::Folder;
+use crate::joining;
 use crate::recording::FileRecorder;
 use clap::Args;
 use cordee_protocol::Target;
@@ -38,13 +39,9 @@ pub(super) struct Sync {
     #[command(flatten)]
     folder: FolderArgs,
 
-    /// What to bring the database to: a root and the locations under it
-    #[arg(
-        long,
-        value_name = "ROOT@START..END",
-        required_unless_present = "checkpoint",
-        conflicts_with = "checkpoint"
-    )]
+    /// What to bring the database to: a root and the locations under it. Without it and --checkpoint, the newest checkpoint of the
+    /// peers that the trust policy accepts
+    #[arg(long, value_name = "ROOT@START..END", conflicts_with = "checkpoint")]
     target: Option<Target>,
 
     /// Instead: a checkpoint file that the trust policy accepts, whose target is aimed at
@@ -102,8 +99,10 @@ impl Sync {
     pub(super) fn execute(self) -> Result<(), Failure> {
         let ended = self.checked().and_then(|folder| {
             let runtime = runtime()?;
-            let target = self.target(&folder)?;
-            let ended = runtime.block_on(self.run(&folder, target));
+            let ended = runtime.block_on(async {
+                let target = self.target(&folder).await?;
+                self.run(&folder, target).await
+            });
             runtime.shutdown_timeout(Duration::from_secs(5));
             ended
         });
@@ -130,11 +129,25 @@ impl Sync {
     }
 
     /// What to aim at, and on whose word.
-    fn target(&self, folder: &Folder) -> Result<Target, Failure> {
+    async fn target(&self, folder: &Folder) -> Result<Target, Failure> {
         match (&self.target, &self.checkpoint) {
             (Some(target), _) => Ok(target.clone()),
             (None, Some(file)) => Ok(accept(folder, file)?.checkpoint().target.clone()),
-            (None, None) => unreachable!("one of them is required"),
+            (None, None) => {
+                let newest = tokio::select! {
+                    newest = joining::newest(folder, &self.peers) => newest?,
+                    ended = interrupt::signal() => {
+                        ended?;
+                        return Err(Failure::new(Exit::Interrupted, "interrupted before a checkpoint was accepted"));
+                    }
+                };
+                let checkpoint = newest.checkpoint();
+                output::note(&format!(
+                    "checkpoint {}: {}",
+                    checkpoint.height, checkpoint.target
+                ));
+                Ok(checkpoint.target.clone())
+            }
         }
     }
 
@@ -229,6 +242,17 @@ impl Report {
             );
         }
         text
+    }
+}
+
+impl From<joining::Error> for Failure {
+    fn from(error: joining::Error) -> Self {
+        match error {
+            joining::Error::Folder(error) => error.into(),
+            joining::Error::NoPolicy => Self::of(Exit::Usage, &error),
+            error if error.is_refusal() => Self::of(Exit::Refused, &error),
+            error => Self::of(Exit::Failed, &error),
+        }
     }
 }
 

@@ -112,6 +112,7 @@ impl Layers {
                     Value::Array(items.map(Value::from).collect())
                 }
                 Some(Value::Integer(_)) => text.parse().map_or(Value::String(text), Value::Integer),
+                Some(Value::Boolean(_)) => text.parse().map_or(Value::String(text), Value::Boolean),
                 Some(Value::Float(_)) => text.parse().map_or(Value::String(text), Value::Float),
                 _ => Value::String(text),
             };

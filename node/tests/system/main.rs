@@ -4,6 +4,7 @@ mod bench;
 mod bootstrap;
 mod checkpoint;
 mod damage;
+mod following;
 mod nodes;
 mod peers;
 mod retention;

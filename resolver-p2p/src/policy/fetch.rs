@@ -86,6 +86,8 @@ impl<P: Copy> Receipt<P> {
 pub(super) struct Delivered {
     pub(super) bytes: u64,
     pub(super) sent: Duration,
+    /// From asking to its end.
+    pub(super) took: Duration,
     /// What its bytes took alone ([`Peer::on_delivered`](super::peer::Peer::on_delivered)).
     pub(super) seconds: f64,
 }

@@ -32,6 +32,7 @@ impl<P: Copy + Ord> Policy<P> {
                     delivered: Delivered {
                         bytes,
                         sent: attempt.sent,
+                        took: now.saturating_sub(attempt.sent),
                         seconds,
                     },
                 };
@@ -138,7 +139,7 @@ impl<P: Copy + Ord> Policy<P> {
             return None;
         };
         fetch.caller = Caller::Has;
-        self.times.on_answer(Duration::from_secs_f64(delivered.seconds));
+        self.times.on_answer(delivered.took);
         let receipt = Receipt {
             peer,
             root: fetch.root,

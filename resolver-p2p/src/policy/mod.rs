@@ -341,6 +341,13 @@ impl<P: Copy + Ord> Policy<P> {
         self.dispatch(now);
     }
 
+    /// `peer` has passed on a forgery by another protocol, whose rules make sure that no honest peer does.
+    pub fn on_forgery(&mut self, now: Duration, peer: P) {
+        self.peer(now, peer);
+        self.penalise(now, peer, Offence::Forgery);
+        self.dispatch(now);
+    }
+
     /// The operator forgives `peer` everything; returns whether anything was known of it.
     pub fn on_pardon(&mut self, now: Duration, peer: P) -> bool {
         let known = self.peers.contains_key(&peer);
