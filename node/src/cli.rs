@@ -29,6 +29,7 @@ mod testnet;
 pub use failure::{Exit, Failure};
 
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,7 +83,12 @@ struct FolderArgs {
 
 /// Run the command line of this process to its end.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    run(std::env::args_os())
+}
+
+/// As [`main`], with these arguments, the name of the program first.
+pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = Cli::parse_from(args);
     let usual = match cli.command {
         Command::Run(_) => "info,quinn=warn,quinn_proto=warn",
         _ => "warn",

@@ -99,7 +99,7 @@ impl ImportSnapshot {
         let report = Report {
             ok: true,
             root: target.root().to_string(),
-            start: held.start.get(),
+            start: target.start().get(),
             end: held.end.get(),
             size: held.end.get(),
             seconds: began.elapsed().as_secs_f64(),

@@ -96,7 +96,7 @@ impl<F: Files> DiskJournal<F> {
         let mut found = Findings::default();
         for (error, range) in self.lost()? {
             found.add(None, error)?;
-            found.wanted.push(range);
+            found.wanted.push(self.sound_before(range.start)?..range.end);
         }
         if found.count > 0 {
             found.wanted = union(found.wanted);
@@ -184,6 +184,25 @@ impl<F: Files> DiskJournal<F> {
             }
         }
         Ok(())
+    }
+
+    /// The last location up to `at` where what is written in rising order can begin: the operation before it is right, and so
+    /// is where it ends. A power loss in the middle of a repair may have left something there that is not.
+    fn sound_before(&self, at: Location) -> Result<Location, Error> {
+        let first = self.bounds().start;
+        let mut at = at;
+        while at > first {
+            let one = before(at);
+            let checked = self
+                .read(one..at, 0)
+                .and_then(|operation| check::leaves(self, one, &operation));
+            match checked {
+                Ok(()) => break,
+                Err(Error::Corrupt { .. }) => at = one,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(at)
     }
 
     /// Whether the operation at `at` is right if its end is read with one byte of the entry changed. Only for naming the right
