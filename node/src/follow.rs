@@ -22,6 +22,7 @@ use crate::facts::{Doing, Stage};
 use crate::folder::{Database, Folder};
 use crate::following::{self, Following};
 use crate::network::{Announcer, View};
+use crate::publishing::is_failed_write;
 use crate::runtime::TokioRuntime;
 use crate::source::{Shared, Shelf};
 use cordee_protocol::sync::database::Behind;
@@ -271,8 +272,15 @@ impl Follower {
             )
         });
         let target = local.target().clone();
-        self.sync(local, Course { target, gap, near }, news, halt_of)
-            .await?;
+        let halt = |error: &following::Error| {
+            if let following::Error::Database(error) = error
+                && is_failed_write(error)
+            {
+                self.shelf.fail(cause(error));
+            }
+            halt_of(error)
+        };
+        self.sync(local, Course { target, gap, near }, news, halt).await?;
         tracing::debug!(size = %size_of(database), "followed");
         Ok(())
     }
@@ -437,7 +445,7 @@ fn halt_of(error: &following::Error) -> Halt {
 }
 
 /// An error with its causes.
-fn cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn cause(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -54,6 +54,7 @@ pub struct Node {
     network: Network,
     http: Option<Server>,
     facts: Arc<Facts>,
+    shelf: Shelf,
     follows: Option<JoinHandle<()>>,
 }
 
@@ -106,6 +107,7 @@ impl Node {
             }
             None => None,
         };
+        let kept = shelf.clone();
         let follows = believing.map(|believing| {
             let follower = Follower {
                 folder: folder.clone(),
@@ -124,8 +126,15 @@ impl Node {
             network,
             http,
             facts,
+            shelf: kept,
             follows,
         })
+    }
+
+    /// Completes with the reason once the database could not be written: the node has to be stopped, and can be started again
+    /// from what is durable.
+    pub async fn failed(&self) -> String {
+        self.shelf.failed().await
     }
 
     /// This node's name in the network.

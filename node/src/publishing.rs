@@ -1,6 +1,7 @@
 //! Writes into the database of a running node, for a publisher.
 
 use crate::folder;
+use crate::follow::cause;
 use crate::source::Shelf;
 use crate::storage;
 use crate::writes::{self, Writes};
@@ -67,8 +68,15 @@ impl Publisher {
         // A writer that panicked has left a database that is consistent up to its last commit, or ends with the next call.
         let mut database = shared.write().unwrap_or_else(PoisonError::into_inner);
         let writes = Writes::parse(text, database.kind())?;
-        database.apply(&writes.batch, writes.metadata.as_deref())?;
-        database.commit()?;
+        let applied = database.apply(&writes.batch, writes.metadata.as_deref());
+        let committed = applied.and_then(|()| database.commit()).map_err(Error::Database);
+        if let Err(error) = committed {
+            if matches!(&error, Error::Database(error) if is_failed_write(error)) {
+                // Before anybody else sees what is not on the disk.
+                self.shelf.fail(cause(&error));
+            }
+            return Err(error);
+        }
         let target: Target = database.target();
         let state = State {
             root: target.root().to_string(),
@@ -80,6 +88,12 @@ impl Publisher {
         self.committed.notify_one();
         Ok(state)
     }
+}
+
+/// Whether the database in memory may be ahead of what is on the disk for good.
+pub(crate) fn is_failed_write(error: &db::Error<storage::Error>) -> bool {
+    use cordee_protocol::log::authenticated;
+    matches!(error, db::Error::Log(authenticated::Error::Journal(error)) if error.is_failed_write())
 }
 
 impl Error {
@@ -94,7 +108,7 @@ impl Error {
     /// An error of the whole, with its causes.
     pub fn message(self) -> String {
         match self {
-            Self::Database(error) => folder::Error::from(error).to_string(),
+            Self::Database(error) => cause(&folder::Error::from(error)),
             error => error.to_string(),
         }
     }

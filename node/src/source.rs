@@ -24,6 +24,7 @@ use prometheus_client::registry::Registry;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::watch;
 
 /// Damaged places that are remembered as named; beyond that they are only counted.
 const MAX_NAMED: usize = 1024;
@@ -33,7 +34,10 @@ pub type Shared = Arc<RwLock<Database>>;
 
 /// The database of a node, if it has one by now.
 #[derive(Clone, Debug, Default)]
-pub struct Shelf(Arc<RwLock<Option<Shared>>>);
+pub struct Shelf {
+    held: Arc<RwLock<Option<Shared>>>,
+    failed: watch::Sender<Option<String>>,
+}
 
 impl Shelf {
     /// A shelf with `database` on it.
@@ -45,13 +49,33 @@ impl Shelf {
 
     /// The database.
     pub fn get(&self) -> Option<Shared> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Put `database` there, or nothing. What was there; others may still have it in hand.
     pub fn put(&self, database: Option<Database>) -> Option<Shared> {
         let new = database.map(|database| Arc::new(RwLock::new(database)));
-        std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), new)
+        std::mem::replace(
+            &mut *self.held.write().unwrap_or_else(PoisonError::into_inner),
+            new,
+        )
+    }
+
+    /// A write has failed, so what the database holds in memory is not what is on the disk: it is taken away, and the node has to
+    /// end, saying `why`.
+    pub fn fail(&self, why: String) {
+        self.put(None);
+        self.failed.send_replace(Some(why));
+    }
+
+    /// Completes with the reason once a write has failed.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        match failed.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            // The sender is in this shelf.
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 

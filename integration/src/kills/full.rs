@@ -8,9 +8,11 @@ use cordee_protocol::db::KINDS;
 use serde_json::Value;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// What one command did.
 #[derive(Clone, Debug)]
@@ -249,48 +251,98 @@ impl Stage<'_> {
         Ok(Some(report))
     }
 
-    /// A node that serves while there is no room at all: it has nothing to write that others need.
+    /// A node that serves while there is no room at all; a batch that it cannot take ends it, and not what was committed.
     fn run(&self, publisher: &Path) -> Result<Option<Report>, Trouble> {
         let Some(small) = Small::mount(&self.place.join("run"), self.wide)? else {
             return Ok(None);
         };
         let dir = small.0.join("node");
         copy_tree(publisher, &dir)?;
-        let mut report = Report {
-            command: "run",
-            durable: 0,
-            found: 0,
-            said: "nothing: it serves as before".into(),
-            wrong: Vec::new(),
-        };
-        let mut ballast = File::create(small.0.join("ballast"))?;
-        while ballast.write_all(&[0; 1024]).is_ok() {}
-        let serving = Serving::start(self.cordee, &dir)?;
+        let ballast = small.0.join("ballast");
+        let mut filling = File::create(&ballast)?;
+        while filling.write_all(&[0; 512]).is_ok() {}
+        let mut serving = Serving::start(self.cordee, &dir)?;
         let copy = self.place.join("beside");
         Folder::create(&copy, "kills", KINDS[0])?;
+        let (copy, address) = (text(&copy)?, &serving.address);
         let args = [
             "sync",
             "--json",
             "-C",
-            text(&copy)?,
+            copy,
             "--target",
             self.target,
             "--peer",
-            &serving.address,
+            address,
         ];
+        let mut wrong = Vec::new();
         if let Err(error) = self.cordee.json(&args) {
-            report.wrong.push(error.to_string());
+            wrong.push(format!("it did not serve: {error}"));
         }
-        drop(serving);
-        fs::remove_file(small.0.join("ballast"))?;
+        // So much that it cannot fit into what is left of a page.
+        let batches: String = (0..20).map(|n| commit(1, n).0).collect();
+        let mut answer = String::new();
+        for batch in batches.lines() {
+            answer = post(&serving.http, "/v1/batch", batch)?;
+            if !answer.contains(" 200 ") {
+                break;
+            }
+        }
+        if !answer.contains("free some space") {
+            wrong.push(format!("the writer was told: {answer}"));
+        }
+        let status = wait(&mut serving.process)?;
+        if status.and_then(|status| status.code()) != Some(1) {
+            wrong.push(format!("it ended with {status:?}"));
+        }
+        fs::remove_file(ballast)?;
         let database = Folder::open(&dir, Ok)?.existing()?;
-        report.durable = database.log().size().get();
-        report.found = report.durable;
-        if database.target().to_string() != self.target {
-            report.wrong.push("it is another database".into());
+        let found = database.log().size().get();
+        let wanted: cordee_protocol::Target = self.target.parse()?;
+        if database.target() != wanted {
+            wrong.push("it is another database".into());
         }
-        Ok(Some(report))
+        drop(database);
+        // Started again, it takes what it could not take before.
+        let serving = Serving::start(self.cordee, &dir)?;
+        let (first, _) = commit(1, 0);
+        let taken = post(&serving.http, "/v1/batch", first.trim_end())?;
+        if !taken.contains(" 200 ") {
+            wrong.push(format!("with room: {taken}"));
+        }
+        Ok(Some(Report {
+            command: "run",
+            durable: wanted.end().get(),
+            found,
+            said: answer.lines().last().unwrap_or_default().into(),
+            wrong,
+        }))
     }
+}
+
+/// What comes back, head and all.
+fn post(http: &str, path: &str, body: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(http)?;
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// How it ends, if it does so in time.
+fn wait(process: &mut std::process::Child) -> std::io::Result<Option<std::process::ExitStatus>> {
+    for _ in 0..600 {
+        if let Some(status) = process.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(None)
 }
 
 /// It has to end with 1, and to say where and what to do.

@@ -104,13 +104,14 @@ impl Run {
             &ready,
             ready.text(&folder.config().network.name).trim_end(),
         )?;
-        tokio::select! {
-            ended = interrupt::signal() => ended?,
-            () = interrupt::end_of_input(), if self.stop_with_stdin => {}
-        }
+        let ended = tokio::select! {
+            ended = interrupt::signal() => ended,
+            () = interrupt::end_of_input(), if self.stop_with_stdin => Ok(()),
+            why = node.failed() => Err(Failure::failed(why)),
+        };
         tracing::info!("stopping");
         node.stop().await;
-        Ok(())
+        ended
     }
 }
 

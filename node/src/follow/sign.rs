@@ -5,6 +5,8 @@ use crate::believing::now;
 use crate::facts::Doing;
 use crate::signing::{key_of, sign};
 use crate::source::Shared;
+use cordee_protocol::Journal;
+use cordee_protocol::log::Mark;
 use cordee_protocol::wire::checkpoint::{Checkpoint, Key};
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -15,7 +17,16 @@ impl Follower {
         let Some(database) = self.shelf.get() else {
             return false;
         };
-        let target = database.read().unwrap_or_else(PoisonError::into_inner).target();
+        let (target, durable) = {
+            let database = database.read().unwrap_or_else(PoisonError::into_inner);
+            let mark = database.log().journal().mark();
+            let durable = matches!(mark, Some(Mark::Complete { root, .. }) if *root == database.root());
+            (database.target(), durable)
+        };
+        if !durable {
+            // A batch whose commit has failed: it will be gone, so it is not to be signed.
+            return false;
+        }
         self.stage.set(Doing::Serving(database));
         let network = &self.folder.config().network;
         let checkpoint = Checkpoint {
