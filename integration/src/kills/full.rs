@@ -261,6 +261,8 @@ impl Stage<'_> {
         let ballast = small.0.join("ballast");
         let mut filling = File::create(&ballast)?;
         while filling.write_all(&[0; 512]).is_ok() {}
+        // As long as it is open, what is removed keeps its room.
+        drop(filling);
         let mut serving = Serving::start(self.cordee, &dir)?;
         let copy = self.place.join("beside");
         Folder::create(&copy, "kills", KINDS[0])?;
