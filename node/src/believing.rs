@@ -219,16 +219,18 @@ impl Believing {
 
     /// The height above all that is known here.
     pub fn next_height(&self) -> u64 {
-        let state = self.lock();
-        Kept::of(state.gossip.trust(), state.signed.clone())
-            .height()
-            .saturating_add(1)
+        self.kept().height().saturating_add(1)
     }
 
     /// Whether this node may put its name under `checkpoint` ([`Kept::may_sign`]).
     pub fn may_sign(&self, checkpoint: &Checkpoint) -> bool {
+        self.kept().may_sign(checkpoint)
+    }
+
+    /// What outlasts the process.
+    fn kept(&self) -> Kept {
         let state = self.lock();
-        Kept::of(state.gossip.trust(), state.signed.clone()).may_sign(checkpoint)
+        Kept::of(state.gossip.trust(), state.signed.clone())
     }
 
     /// This node has signed. Durable when it returns, and only then to be shown to others: as the message to announce. Blocks.
@@ -236,9 +238,10 @@ impl Believing {
     /// # Errors
     /// Of the file system; then the signature must not be shown.
     pub fn on_signed_here(&self, signed: Signed) -> io::Result<Bytes> {
-        let mut state = self.lock();
-        let kept = Kept::of(state.gossip.trust(), Some(signed.clone()));
+        // Not under the lock: the swarm hears of checkpoints meanwhile. One task signs and saves, so no write overtakes another.
+        let kept = Kept::of(self.lock().gossip.trust(), Some(signed.clone()));
         self.store.save(&kept)?;
+        let mut state = self.lock();
         state.signed = Some(signed.clone());
         let bytes = Bytes::from(signed.to_vec());
         let verdict = state.gossip.on_own(now(), &signed);
@@ -256,9 +259,7 @@ impl Believing {
     /// # Errors
     /// Of the file system.
     pub fn save(&self) -> io::Result<()> {
-        let state = self.lock();
-        self.store
-            .save(&Kept::of(state.gossip.trust(), state.signed.clone()))
+        self.store.save(&self.kept())
     }
 
     /// The log that was synced shows that two accepted checkpoints are of two logs.

@@ -211,12 +211,11 @@ impl Follower {
 
     /// The target to aim at now.
     fn wanted(&self) -> Option<Target> {
-        let accepted = self.believing.newest();
-        let gathering = self.believing.gathering();
-        let early = gathering
-            .first()
-            .filter(|_| self.folder.config().checkpoint.cosign);
-        let signed = early.or(accepted.as_ref())?;
+        let cosigns = self.folder.config().checkpoint.cosign;
+        let early = cosigns
+            .then(|| self.believing.gathering().into_iter().next())
+            .flatten();
+        let signed = early.or_else(|| self.believing.newest())?;
         Some(signed.checkpoint().target.clone())
     }
 
@@ -235,7 +234,7 @@ impl Follower {
         };
         let failed = |error: &crate::storage::writer::Error| Halt::Failed(cause(error));
         let database = self.sync(local, course, news, failed).await?;
-        let held = Arc::clone(&self.serve(database));
+        let held = self.serve(database);
         tracing::info!(size = %size_of(&held), "bootstrapped");
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! Writes into the database of a running node, for a publisher.
 
-use crate::folder;
+use crate::folder::{self, Database};
 use crate::follow::cause;
 use crate::source::Shelf;
 use crate::storage;
 use crate::writes::{self, Writes};
+use cordee_protocol::Location;
 use cordee_protocol::db;
-use cordee_protocol::{Location, Target};
 use serde::Serialize;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::Notify;
@@ -42,7 +42,7 @@ pub enum Error {
     Database(#[from] db::Error<storage::Error>),
 }
 
-/// The database behind a batch.
+/// A database behind a batch, as `cordee apply` and `POST /v1/batch` print it.
 #[derive(Clone, Debug, Serialize)]
 pub struct State {
     /// Hex.
@@ -53,6 +53,24 @@ pub struct State {
     pub floor: Option<u64>,
     /// What a copy aims at.
     pub target: String,
+}
+
+impl State {
+    /// That of `database`.
+    pub fn of(database: &Database) -> Self {
+        let target = database.target();
+        Self {
+            root: target.root().to_string(),
+            size: target.end().get(),
+            floor: database.floor().map(Location::get),
+            target: target.to_string(),
+        }
+    }
+
+    /// The floor, in words.
+    pub fn floor(&self) -> String {
+        self.floor.map_or("none".into(), |floor| floor.to_string())
+    }
 }
 
 impl Publisher {
@@ -77,13 +95,7 @@ impl Publisher {
             }
             return Err(error);
         }
-        let target: Target = database.target();
-        let state = State {
-            root: target.root().to_string(),
-            size: target.end().get(),
-            floor: database.floor().map(Location::get),
-            target: target.to_string(),
-        };
+        let state = State::of(&database);
         drop(database);
         self.committed.notify_one();
         Ok(state)

@@ -2,7 +2,6 @@
 
 use super::apply::{Publisher, commit};
 use super::{Cordee, Serving, Trouble, text};
-use cordee_node::dataset::Dataset;
 use cordee_node::folder::Folder;
 use cordee_protocol::db::KINDS;
 use serde_json::Value;
@@ -95,16 +94,7 @@ impl Drop for Small {
 /// If the loop itself cannot go on.
 pub fn run(cordee: &Cordee, place: &Path, ops: u64) -> Result<Option<Vec<Report>>, Trouble> {
     let publisher = place.join("publisher");
-    let folder = Folder::create(&publisher, "kills", KINDS[0])?;
-    let mut database = folder.publisher()?;
-    let dataset = Dataset {
-        ops,
-        value_size: 100,
-        seed: 1,
-    };
-    dataset.fill(&mut database, |_| true)?;
-    let target = database.target().to_string();
-    drop(database);
+    let target = super::publisher(&publisher, ops)?;
     let snapshot = place.join("snapshot");
     cordee.json(&["export", "--json", "-C", text(&publisher)?, text(&snapshot)?])?;
     // About 210 bytes each with its nodes: half of them fit.

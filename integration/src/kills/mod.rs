@@ -1,13 +1,16 @@
 //! Real processes, killed with SIGKILL at random moments: what the next one finds, and what it has to do again.
 //!
 //! [`sync`]: a copy that fetches from several nodes, killed a few times on its way. [`apply`]: a publisher that is fed without
-//! a pause, killed while it commits; [`full`]: not killed, but without room on a disk of their own. The moments follow from a seed; what a process has done by then does not, so a round
-//! cannot be repeated exactly.
+//! a pause, killed while it commits; [`full`]: not killed, but without room on a disk of their own. The moments follow from a
+//! seed; what a process has done by then does not, so a round cannot be repeated exactly.
 
 pub mod apply;
 pub mod full;
 pub mod sync;
 
+use cordee_node::dataset::Dataset;
+use cordee_node::folder::Folder;
+use cordee_protocol::db::KINDS;
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -155,4 +158,17 @@ fn median_and_most(mut figures: Vec<u64>) -> (u64, u64) {
     figures.sort_unstable();
     let most = figures.last().copied().unwrap_or_default();
     (figures.get(figures.len() / 2).copied().unwrap_or_default(), most)
+}
+
+/// A publisher's folder at `path` with so many operations, and what a copy of it aims at.
+fn publisher(path: &Path, ops: u64) -> Result<String, Trouble> {
+    let folder = Folder::create(path, "kills", KINDS[0])?;
+    let mut database = folder.publisher()?;
+    let dataset = Dataset {
+        ops,
+        value_size: 100,
+        seed: 1,
+    };
+    dataset.fill(&mut database, |_| true)?;
+    Ok(database.target().to_string())
 }

@@ -1,7 +1,6 @@
 //! A copy that is killed on its way, one to three times, and then ends.
 
 use super::{Cordee, Serving, Trouble, kill_after, median_and_most, text};
-use cordee_node::dataset::Dataset;
 use cordee_node::folder::Folder;
 use cordee_protocol::db::KINDS;
 use cordee_protocol::sync::plan::Event;
@@ -168,16 +167,7 @@ impl<'a> Stage<'a> {
     /// A publisher and two copies of it, serving.
     fn new(cordee: &'a Cordee, place: &'a Path, ops: u64) -> Result<Self, Trouble> {
         let publisher = place.join("publisher");
-        let folder = Folder::create(&publisher, "kills", KINDS[0])?;
-        let mut database = folder.publisher()?;
-        let dataset = Dataset {
-            ops,
-            value_size: 100,
-            seed: 1,
-        };
-        dataset.fill(&mut database, |_| true)?;
-        let target = database.target().to_string();
-        drop(database);
+        let target = super::publisher(&publisher, ops)?;
         let mut stage = Self {
             cordee,
             place,
