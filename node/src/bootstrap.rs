@@ -4,7 +4,7 @@
 //! that cannot end is called: no peer, no progress, or a target that nobody can prove.
 
 use crate::config::Config;
-use crate::facts::{self, Doing, Facts};
+use crate::facts::{self, Doing, Facts, Stage};
 use crate::folder::{self, Database, Folder};
 use crate::http::Server;
 use crate::network::{self, Hooks, Network, Suspect, View};
@@ -173,7 +173,8 @@ pub async fn bootstrap(
     let held = local.held();
     if marked && held.pinned && held.size == target.end() && held.root == Some(*target.root()) {
         let completed = local.complete().await;
-        let database = completed.map_err(|error| Error::Sync(Box::new(SyncError::Database(error))))?;
+        let mut database = completed.map_err(|error| Error::Sync(Box::new(SyncError::Database(error))))?;
+        database.keep(folder.config().storage.keep);
         let progress = Progress {
             start: target.start(),
             size: target.end(),
@@ -196,12 +197,12 @@ pub async fn bootstrap(
     config.network.peers.extend(options.peers);
     let source = Arc::new(Nothing::new(&config.network.name, &config.network.kind));
     let newest = watch::Sender::new(target.clone());
-    let doing = Doing::Syncing {
+    let stage = Stage::new(Doing::Syncing {
         watched: watched.subscribe(),
         target: newest.subscribe(),
-    };
+    });
     let mut registry = Registry::with_prefix("cordee");
-    facts::register(&mut registry, doing.clone());
+    facts::register(&mut registry, stage.clone());
     let hooks = Hooks::new(folder, source);
     let network = Network::start(folder.keypair()?, &config, &[], hooks, &mut registry).await?;
 
@@ -213,7 +214,7 @@ pub async fn bootstrap(
     };
     let http = match options.http {
         Some(address) => {
-            let facts = Arc::new(Facts::new(&network, registry, doing, None));
+            let facts = Arc::new(Facts::new(&network, registry, stage, None, None));
             let started = Server::start(address, facts, folder.token()?).await;
             Some(started.map_err(|source| Error::Http { address, source })?)
         }
@@ -242,7 +243,8 @@ pub async fn bootstrap(
         http.stop().await;
     }
     network.stop().await;
-    let database = ended?;
+    let mut database = ended?;
+    database.keep(config.storage.keep);
     let progress = progress_rx.borrow().clone();
     Ok(Outcome {
         database,

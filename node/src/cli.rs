@@ -6,10 +6,13 @@
 
 mod apply;
 mod bench;
+mod checkpoint;
 mod db;
+mod export;
 mod failure;
 mod get;
 mod import;
+mod import_snapshot;
 mod init;
 mod interrupt;
 mod output;
@@ -26,6 +29,7 @@ mod testnet;
 pub use failure::{Exit, Failure};
 
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +60,9 @@ enum Command {
     Sync(sync::Sync),
     Apply(apply::Apply),
     Import(import::Import),
+    Export(export::Export),
+    ImportSnapshot(import_snapshot::ImportSnapshot),
+    Checkpoint(checkpoint::CheckpointArgs),
     Get(get::Get),
     Proof(proof::ProofArgs),
     Db(db::DbArgs),
@@ -76,7 +83,12 @@ struct FolderArgs {
 
 /// Run the command line of this process to its end.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    run(std::env::args_os())
+}
+
+/// As [`main`], with these arguments, the name of the program first.
+pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = Cli::parse_from(args);
     let usual = match cli.command {
         Command::Run(_) => "info,quinn=warn,quinn_proto=warn",
         _ => "warn",
@@ -87,6 +99,9 @@ pub fn main() -> ExitCode {
         Command::Sync(sync) => sync.execute(),
         Command::Apply(apply) => apply.execute(),
         Command::Import(import) => import.execute(),
+        Command::Export(export) => export.execute(),
+        Command::ImportSnapshot(import) => import.execute(),
+        Command::Checkpoint(checkpoint) => checkpoint.execute(),
         Command::Get(get) => get.execute(),
         Command::Proof(proof) => proof.execute(),
         Command::Db(db) => db.execute(),

@@ -7,13 +7,19 @@ mod layers;
 
 pub use layers::{Error, Layers};
 
+use crate::signing::key_of;
 use cordee_protocol::db::Kind;
 use cordee_protocol::db::kind::KindError;
+use cordee_protocol::log::Keep;
 use cordee_protocol::sync::plan as engine;
+use cordee_protocol::wire::checkpoint::Signers;
+use cordee_protocol::wire::limits::MAX_SIGNERS;
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The settings file with every key, its comment and its default.
@@ -29,10 +35,16 @@ pub struct Config {
     pub network: Network,
     /// How to fetch.
     pub sync: Sync,
+    /// What to keep.
+    pub storage: Storage,
     /// What to do for others.
     pub serve: Serve,
     /// How to judge others.
     pub peers: Peers,
+    /// Whose checkpoints to believe.
+    pub trust: Trust,
+    /// Which checkpoints to sign.
+    pub checkpoint: Checkpoint,
     /// Status and metrics.
     pub http: Http,
 }
@@ -78,6 +90,14 @@ pub struct Sync {
     pub max_buffer_bytes: u64,
 }
 
+/// Section `storage`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Storage {
+    /// What of the log is kept.
+    #[serde(deserialize_with = "keep")]
+    pub keep: Keep,
+}
+
 /// Section `serve`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Serve {
@@ -120,6 +140,33 @@ pub enum Profile {
     Testnet,
 }
 
+/// Section `trust`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Trust {
+    /// Who signs.
+    #[serde(deserialize_with = "peer_ids")]
+    pub signers: Vec<PeerId>,
+    /// How many of them have to.
+    pub threshold: NonZeroUsize,
+    /// The oldest that a checkpoint may be to be aimed at.
+    #[serde(deserialize_with = "duration")]
+    pub max_age: Duration,
+}
+
+/// Section `checkpoint`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Checkpoint {
+    /// Whether to sign and announce what is committed here.
+    pub publish: bool,
+    /// Files with keys to sign with, relative to the folder.
+    pub keys: Vec<PathBuf>,
+    /// The shortest time between two checkpoints.
+    #[serde(deserialize_with = "duration")]
+    pub every: Duration,
+    /// Whether to sign checkpoints of others whose root is held here.
+    pub cosign: bool,
+}
+
 /// Section `http`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Http {
@@ -138,6 +185,34 @@ impl Network {
     pub fn database_kind(&self) -> Result<Kind, KindError> {
         let value_size = (self.value_size > 0).then_some(self.value_size);
         Kind::parse(&self.kind, value_size)
+    }
+}
+
+impl Trust {
+    /// Who signs and how many have to; `None` if nobody is named.
+    ///
+    /// # Errors
+    /// Says which id is not that of an Ed25519 key, or what the threshold has to be.
+    pub fn set(&self) -> Result<Option<Signers>, String> {
+        if self.signers.is_empty() {
+            return Ok(None);
+        }
+        let mut keys = BTreeSet::new();
+        for peer in &self.signers {
+            let key = key_of(peer).ok_or_else(|| {
+                format!("`trust.signers`: {peer} is not the id of an Ed25519 key, which begins with 12D3KooW")
+            })?;
+            keys.insert(key);
+        }
+        let (threshold, count) = (self.threshold.get(), keys.len());
+        if count > MAX_SIGNERS {
+            return Err(format!(
+                "`trust.signers` names {count}; at most {MAX_SIGNERS} may sign"
+            ));
+        }
+        Signers::new(threshold, keys)
+            .map(Some)
+            .ok_or_else(|| format!("`trust.threshold` is {threshold}, but `trust.signers` names {count}"))
     }
 }
 
@@ -203,6 +278,24 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     })
 }
 
+fn keep<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Keep, D::Error> {
+    let value = toml::Value::deserialize(deserializer)?;
+    let number = match &value {
+        toml::Value::String(text) => match text.as_str() {
+            "state" => return Ok(Keep::State),
+            "all" => return Ok(Keep::All),
+            number => number.parse().ok(),
+        },
+        toml::Value::Integer(number) => u64::try_from(*number).ok(),
+        _ => None,
+    };
+    number.and_then(NonZeroU64::new).map(Keep::Newest).ok_or_else(|| {
+        serde::de::Error::custom(format!(
+            "{value} is neither \"state\", \"all\" nor a number of operations like 1000000"
+        ))
+    })
+}
+
 fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let share = f64::deserialize(deserializer)?;
     let error = || serde::de::Error::custom(format!("{share} is not a share above 0 and up to 1"));
@@ -258,6 +351,33 @@ mod tests {
         let quota = cordee_resolver_p2p::Config::new("", "").quota;
         assert_eq!(format!("{:?}", default.resolver().quota), format!("{quota:?}"));
 
+        assert_eq!(
+            default.storage.keep,
+            Keep::Newest(NonZeroU64::new(1_000_000).unwrap())
+        );
+        for (text, expected) in [
+            ("\"state\"", Some(Keep::State)),
+            ("\"all\"", Some(Keep::All)),
+            ("5", NonZeroU64::new(5).map(Keep::Newest)),
+            ("\"5\"", NonZeroU64::new(5).map(Keep::Newest)),
+            ("0", None),
+            ("-1", None),
+            ("\"some\"", None),
+            ("1.5", None),
+        ] {
+            let read = Layers::new().file(&format!("[storage]\nkeep = {text}"), "f");
+            match read.and_then(|layers| layers.config()) {
+                Ok(config) => assert_eq!(Some(config.storage.keep), expected, "{text}"),
+                Err(error) => {
+                    assert_eq!(expected, None, "{text}");
+                    let error = error.to_string();
+                    assert!(
+                        error.contains("storage.keep") && error.contains("\"state\", \"all\""),
+                        "{error}"
+                    );
+                }
+            }
+        }
         let named = Layers::new()
             .file(&new_file("alps \"north\"", "other"), "f")
             .unwrap();

@@ -10,6 +10,7 @@
 use cordee_protocol::db::Key;
 use cordee_protocol::db::database::Error;
 use cordee_protocol::db::{Batch, Db, Family, Index};
+use cordee_protocol::log::Keep;
 use cordee_protocol::{Digest, Journal, Location};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -49,6 +50,8 @@ impl Dataset {
         db: &mut Db<J, I>,
         mut progress: impl FnMut(u64) -> bool,
     ) -> Result<(), Error<J::Error>> {
+        // What is held is said here.
+        db.keep(Keep::All);
         let family = db.kind().family();
         let mut writer = Writer::new(self, db);
         let fitting = (BYTES / writer.value_size.max(1)) as u64;

@@ -1,8 +1,10 @@
 //! What a node knows of itself, for its operator: status and metrics, both from what it is doing (W28).
 
+use crate::believing::{Believing, Refused, Standing, now};
 use crate::bootstrap::Watched;
-use crate::folder::Database;
 use crate::network::{Network, View};
+use crate::publishing::Publisher;
+use crate::source::Shared;
 use cordee_protocol::Target;
 use cordee_resolver_p2p::{PeerReport, Resolver};
 use libp2p::PeerId;
@@ -20,8 +22,10 @@ use tokio::sync::watch;
 /// What a node is doing.
 #[derive(Clone, Debug)]
 pub enum Doing {
+    /// It has nothing to aim at yet, and says why.
+    Waiting(String),
     /// It serves a complete database.
-    Serving(Arc<RwLock<Database>>),
+    Serving(Shared),
     /// It is on its way to a target.
     Syncing {
         /// How far it is.
@@ -29,36 +33,66 @@ pub enum Doing {
         /// To where.
         target: watch::Receiver<Target>,
     },
+    /// Two checkpoints contradict each other; it serves on what it has.
+    Fork(String),
+    /// Its own disk or files do not let it go on.
+    Failed(String),
+}
+
+/// What a node is doing, for whoever looks; changed by the one task that does it.
+#[derive(Clone, Debug)]
+pub struct Stage(Arc<RwLock<Doing>>);
+
+impl Stage {
+    /// It begins so.
+    pub fn new(doing: Doing) -> Self {
+        Self(Arc::new(RwLock::new(doing)))
+    }
+
+    /// What it does now.
+    pub fn get(&self) -> Doing {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It does something else now.
+    pub fn set(&self, doing: Doing) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = doing;
+    }
 }
 
 impl Doing {
-    fn target(&self) -> Target {
+    fn target(&self) -> Option<Target> {
         match self {
             // A writer that panicked has left a database that is consistent up to its last commit.
-            Self::Serving(database) => database.read().unwrap_or_else(PoisonError::into_inner).target(),
-            Self::Syncing { target, .. } => target.borrow().clone(),
+            Self::Serving(database) => Some(database.read().unwrap_or_else(PoisonError::into_inner).target()),
+            Self::Syncing { target, .. } => Some(target.borrow().clone()),
+            Self::Waiting(_) | Self::Fork(_) | Self::Failed(_) => None,
         }
     }
 
     /// How far it is; of a complete database, all of it.
     fn watched(&self) -> Watched {
         match self {
-            Self::Serving(_) => {
-                let target = self.target();
+            Self::Syncing { watched, .. } => watched.borrow().clone(),
+            _ => {
                 let mut watched = Watched::default();
-                watched.progress.start = target.start();
-                (watched.progress.size, watched.progress.end) = (target.end(), target.end());
-                watched.progress.reached = true;
+                if let Some(target) = self.target() {
+                    watched.progress.start = target.start();
+                    (watched.progress.size, watched.progress.end) = (target.end(), target.end());
+                    watched.progress.reached = true;
+                }
                 watched
             }
-            Self::Syncing { watched, .. } => watched.borrow().clone(),
         }
     }
 
     fn state(&self) -> &'static str {
         match self {
+            Self::Waiting(_) => "starting",
             Self::Serving(_) => "following",
             Self::Syncing { .. } => "syncing",
+            Self::Fork(_) => "fork",
+            Self::Failed(_) => "failed",
         }
     }
 }
@@ -71,7 +105,9 @@ pub struct Facts {
     peer_id: PeerId,
     view: watch::Receiver<View>,
     resolver: Resolver,
-    doing: Doing,
+    stage: Stage,
+    believing: Option<Arc<Believing>>,
+    publisher: Option<Publisher>,
     registry: Registry,
     lies_told: Option<LiesTold>,
     began: Instant,
@@ -86,8 +122,8 @@ pub struct Status {
     pub why: String,
     /// Operations held.
     pub size: u64,
-    /// What the database is at.
-    pub target: TargetStatus,
+    /// What the database is at, or on its way to.
+    pub target: Option<TargetStatus>,
     /// Operations proven in a second.
     pub ops_per_s: f64,
     /// Seconds until the target is reached.
@@ -96,6 +132,9 @@ pub struct Status {
     pub peers: usize,
     /// Seconds since the newest checkpoint.
     pub checkpoint_age_s: Option<f64>,
+    /// The last checkpoint that was not believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_refused: Option<Refused>,
     /// The node's name in the network.
     pub peer_id: String,
     /// Seconds since its start.
@@ -120,43 +159,80 @@ pub struct TargetStatus {
 
 impl Facts {
     /// The facts of a node that has just started.
-    pub fn new(network: &Network, registry: Registry, doing: Doing, lies_told: Option<LiesTold>) -> Self {
+    ///
+    /// - `believing`: its trust policy at work, if it has one.
+    pub fn new(
+        network: &Network,
+        registry: Registry,
+        stage: Stage,
+        believing: Option<Arc<Believing>>,
+        lies_told: Option<LiesTold>,
+    ) -> Self {
         Self {
             peer_id: network.peer_id(),
             view: network.view(),
             resolver: network.resolver().clone(),
-            doing,
+            stage,
+            believing,
+            publisher: None,
             registry,
             lies_told,
             began: Instant::now(),
         }
     }
 
+    /// The facts of a node that takes batches, or says why not.
+    #[must_use]
+    pub fn with_publisher(self, publisher: Publisher) -> Self {
+        Self {
+            publisher: Some(publisher),
+            ..self
+        }
+    }
+
+    /// What takes batches, if there is such a thing here.
+    pub fn publisher(&self) -> Option<&Publisher> {
+        self.publisher.as_ref()
+    }
+
     /// What the node does.
     pub fn status(&self) -> Status {
-        let (target, watched) = (self.doing.target(), self.doing.watched());
+        let doing = self.stage.get();
+        let (target, watched) = (doing.target(), doing.watched());
         let peers = self.view.borrow().usable();
-        let why = match &self.doing {
-            Doing::Serving(_) => "serving a complete database".into(),
+        let standing = self.believing.as_ref().map(|believing| believing.standing());
+        let newest = standing.as_ref().and_then(|standing| standing.newest.as_ref());
+        let why = match &doing {
+            Doing::Serving(_) => match newest {
+                Some(newest) => format!("at checkpoint {}, waiting for the next one", newest.height),
+                None => "serving a complete database".into(),
+            },
             Doing::Syncing { .. } => watched
                 .why
                 .clone()
                 .unwrap_or_else(|| format!("{}; peers that can be asked: {peers}", watched.progress.waiting)),
+            Doing::Waiting(why) | Doing::Fork(why) | Doing::Failed(why) => why.clone(),
+        };
+        let height = |target: &Target| {
+            newest
+                .filter(|newest| newest.target == target.to_string())
+                .map(|newest| newest.height)
         };
         Status {
-            state: self.doing.state(),
+            state: doing.state(),
             why,
             size: watched.progress.size.get(),
-            target: TargetStatus {
+            target: target.map(|target| TargetStatus {
                 root: target.root().to_string(),
                 start: target.start().get(),
                 end: target.end().get(),
-                height: None,
-            },
+                height: height(&target),
+            }),
             ops_per_s: watched.ops_per_s,
             eta_s: watched.eta_s().filter(|_| !watched.progress.reached),
             peers,
-            checkpoint_age_s: None,
+            checkpoint_age_s: newest.map(|newest| now().saturating_sub(newest.time) as f64),
+            checkpoint_refused: standing.and_then(|standing| standing.refused),
             peer_id: self.peer_id.to_string(),
             uptime_s: self.began.elapsed().as_secs_f64(),
             lies_told: self.lies_told.as_ref().map(|told| told()),
@@ -188,9 +264,14 @@ impl Facts {
         Ok(text)
     }
 
-    /// What a copy of its database aims at.
-    pub fn target(&self) -> Target {
-        self.doing.target()
+    /// What a copy of its database aims at, if it has one.
+    pub fn target(&self) -> Option<Target> {
+        self.stage.get().target()
+    }
+
+    /// Which checkpoints are believed, wait, and are not; `None` without a trust policy.
+    pub fn checkpoints(&self) -> Option<Standing> {
+        self.believing.as_ref().map(|believing| believing.standing())
     }
 }
 
@@ -203,17 +284,18 @@ impl fmt::Debug for Facts {
 }
 
 /// Have the metrics of what a node is doing in `registry`; they are read when they are asked for.
-pub fn register(registry: &mut Registry, doing: Doing) {
-    registry.register_collector(Box::new(Gauges(doing)));
+pub fn register(registry: &mut Registry, stage: Stage) {
+    registry.register_collector(Box::new(Gauges(stage)));
 }
 
 /// The metrics of a sync and its store.
 #[derive(Debug)]
-struct Gauges(Doing);
+struct Gauges(Stage);
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let progress = self.0.watched().progress;
+        let doing = self.0.get();
+        let progress = doing.watched().progress;
         let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: u64| {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             let metric = encoder.encode_descriptor(name, help, unit, gauge.metric_type())?;
@@ -239,7 +321,7 @@ impl Collector for Gauges {
             None,
             progress.in_flight as u64,
         )?;
-        if let Doing::Serving(database) = &self.0 {
+        if let Doing::Serving(database) = &doing {
             let database = database.read().unwrap_or_else(PoisonError::into_inner);
             // A folder that cannot be looked at has no size to tell.
             if let Ok(bytes) = database.log().journal().disk_bytes() {
@@ -276,7 +358,7 @@ impl Collector for Gauges {
             None,
             progress.retargets,
         )?;
-        let state = ("state", self.0.state());
+        let state = ("state", doing.state());
         let info = ConstGauge::new(1i64);
         let mut metric = encoder.encode_descriptor(
             "sync_state",

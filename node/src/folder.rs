@@ -4,12 +4,16 @@
 //!   cordee.toml           settings, written by `init`
 //!   node.key              the node's libp2p key in its protobuf encoding; readable by the owner only
 //!   peers.json            what peers did (see `reputation`)
+//!   checkpoints.json      which checkpoints are believed, and which were signed here (see `checkpoints`)
 //!   data/                 the log (see `storage`), made by the first command that writes
 //!   data/database.toml    kind and network of that log; a node of another kind or network does not touch it
 //! ```
 
 use crate::config::{self, Config, FILE_NAME, Layers};
+use crate::signing::key_of;
+use crate::small_file;
 use crate::storage::{self, DiskJournal, Writer};
+use crate::trust::Policy;
 use cordee_protocol::db::kind::KindError;
 use cordee_protocol::db::{self, Kind};
 use cordee_protocol::log::Mark;
@@ -73,8 +77,11 @@ pub enum Error {
         wanted: String,
     },
     /// The key is not one.
-    #[error("{0} does not hold a libp2p key: restore it, or make a new node with `cordee init`")]
+    #[error("{0} does not hold an Ed25519 libp2p key: restore it, or make a new node with `cordee init`")]
     Key(PathBuf),
+    /// The trust policy is none.
+    #[error("{0}")]
+    Trust(String),
     /// The token is not one.
     #[error(
         "the first line of {0} is no token: 16 letters and digits or more, like `head -c 32 /dev/urandom | xxd -p -c 64` prints"
@@ -208,9 +215,47 @@ impl Folder {
     /// # Errors
     /// [`Error::Io`], [`Error::Key`].
     pub fn keypair(&self) -> Result<Keypair, Error> {
-        let path = self.path.join(KEY);
-        let bytes = std::fs::read(&path).map_err(io("read", &path))?;
-        Keypair::from_protobuf_encoding(&bytes).map_err(|_| Error::Key(path))
+        read_key(&self.path.join(KEY))
+    }
+
+    /// The keys that sign checkpoints here (`checkpoint.keys`), or those in `files` if there are some.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Key`] also for keys other than Ed25519.
+    pub fn signing_keys(&self, files: &[PathBuf]) -> Result<Vec<Keypair>, Error> {
+        let own = self
+            .config
+            .checkpoint
+            .keys
+            .iter()
+            .map(|name| self.path.join(name));
+        let paths = if files.is_empty() {
+            own.collect()
+        } else {
+            files.to_vec()
+        };
+        let read = |path: PathBuf| {
+            let pair = read_key(&path)?;
+            match key_of(&pair.public().to_peer_id()) {
+                Some(_) => Ok(pair),
+                None => Err(Error::Key(path)),
+            }
+        };
+        paths.into_iter().map(read).collect()
+    }
+
+    /// What the operator trusts; `None` if no signer is named.
+    ///
+    /// # Errors
+    /// [`Error::Trust`].
+    pub fn policy(&self) -> Result<Option<Policy>, Error> {
+        let set = self.config.trust.set().map_err(Error::Trust)?;
+        Ok(set.map(|signers| Policy {
+            network: self.config.network.name.clone(),
+            kind: self.config.network.kind.clone(),
+            signers,
+            max_age: self.config.trust.max_age,
+        }))
     }
 
     /// The first line of the file with the token for requests that change something; `None` if none is configured.
@@ -248,12 +293,7 @@ impl Folder {
         let text = match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let text = toml::to_string(&wanted).expect("two strings are TOML");
-                let place = || io("write", &path);
-                let mut file = tempfile::NamedTempFile::new_in(&data).map_err(place())?;
-                file.write_all(text.as_bytes()).map_err(place())?;
-                file.as_file().sync_all().map_err(place())?;
-                file.persist(&path).map_err(|error| place()(error.error))?;
-                return Ok(());
+                return small_file::replace(&path, text.as_bytes()).map_err(io("write", &path));
             }
             text => text.map_err(io("read", &path))?,
         };
@@ -313,7 +353,8 @@ impl Folder {
     /// # Errors
     /// [`Error::Bound`], [`Error::Storage`], [`Error::Local`].
     pub fn sync_into(&self, target: &Target) -> Result<Writer, Error> {
-        Ok(Writer::open(self.journal()?, target.clone(), self.kind)?)
+        let keep = self.config.storage.keep;
+        Ok(Writer::open(self.journal()?, target.clone(), self.kind, keep)?)
     }
 
     /// The log as it is, to be checked: also if its offset table does not end where it should.
@@ -340,13 +381,16 @@ impl Folder {
     }
 
     fn database(&self, journal: DiskJournal) -> Result<Database, Error> {
-        storage::open_database(journal, self.kind).map_err(|error| match error {
+        let opened = storage::open_database(journal, self.kind).map_err(|error| match error {
             db::database::Error::Unfinished(target) => Error::Unfinished {
                 folder: self.path.clone(),
                 target: target.into(),
             },
             error => error.into(),
-        })
+        });
+        let mut database = opened?;
+        database.keep(self.config.storage.keep);
+        Ok(database)
     }
 
     fn journal(&self) -> Result<DiskJournal, Error> {
@@ -371,6 +415,11 @@ impl Error {
                 | Self::Local(_)
         )
     }
+}
+
+fn read_key(path: &Path) -> Result<Keypair, Error> {
+    let bytes = std::fs::read(path).map_err(io("read", path))?;
+    Keypair::from_protobuf_encoding(&bytes).map_err(|_| Error::Key(path.into()))
 }
 
 fn check_network(name: &str) -> Result<(), Error> {

@@ -1,14 +1,15 @@
 //! What a node tells its operator over HTTP: health, metrics, status, peers; and what it does for him: ban and pardon
 //! peers. Loopback by default; `operate` says who may change something.
 //!
-//! Errors are JSON, `{"error":{"code","message"}}`. A request may take 10 s, and what it asks is bounded: no
-//! route reads a body. Connections are few and none stays for nothing: see `guard`.
+//! Errors are JSON, `{"error":{"code","message"}}`. A request may take 10 s, and what it asks is bounded: one
+//! route reads a body, of at most 8 MiB. Connections are few and none stays for nothing: see `guard`.
 
 mod guard;
 mod operate;
+mod write;
 
 use crate::facts::Facts;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -82,6 +83,8 @@ fn router(facts: Arc<Facts>, gate: Gate) -> Router {
     let operate = Router::new()
         .route("/v1/peers/{peer_id}/ban", post(operate::ban))
         .route("/v1/peers/{peer_id}/pardon", post(operate::pardon))
+        .route("/v1/batch", post(write::batch))
+        .layer(DefaultBodyLimit::max(write::MAX_BATCH))
         .with_state(operated);
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -95,6 +98,7 @@ fn router(facts: Arc<Facts>, gate: Gate) -> Router {
             "/v1/peers",
             get(|State(facts): State<Arc<Facts>>| async move { Json(facts.peers()) }),
         )
+        .route("/v1/checkpoint", get(checkpoint))
         .fallback(|| async { failure(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
         .method_not_allowed_fallback(|| async {
             failure(
@@ -114,6 +118,17 @@ async fn ready(State(facts): State<Arc<Facts>>) -> Response {
         "ready\n".into_response()
     } else {
         failure(StatusCode::SERVICE_UNAVAILABLE, "not_ready", &status.why)
+    }
+}
+
+async fn checkpoint(State(facts): State<Arc<Facts>>) -> Response {
+    match facts.checkpoints() {
+        Some(standing) => Json(standing).into_response(),
+        None => failure(
+            StatusCode::NOT_FOUND,
+            "no_policy",
+            "this node has no trust policy: name the signers in `trust.signers`",
+        ),
     }
 }
 

@@ -4,8 +4,12 @@
 //! # Map
 //! ```text
 //!   config folder storage   what the operator decides; the folder of a node; its log on disk
+//!   snapshot                a database as one file that any mirror can carry
 //!   network dialing         the swarm: listens, dials and redials, asks and answers through resolver-p2p
 //!   reputation              what peers did, in a file
+//!   trust gossip            which checkpoints to believe, and which to pass on
+//!   signing checkpoints     signatures over them; those that are believed, in a file
+//!   small_file              a file that is replaced as a whole
 //!   runtime source          time and cores for the engine; a database to be asked by others
 //!   writes rows             batches for a database, from JSON lines and from tables
 //!   recording               a sync as its events, in a file, to be replayed
@@ -20,8 +24,10 @@
 #![forbid(unsafe_code)]
 
 pub mod audience;
+pub mod believing;
 pub mod bench;
 pub mod bootstrap;
+pub mod checkpoints;
 pub mod claims;
 pub mod cli;
 pub mod config;
@@ -29,7 +35,11 @@ pub mod dataset;
 pub mod dialing;
 pub mod facts;
 pub mod folder;
+pub mod follow;
+pub mod following;
+pub mod gossip;
 pub mod http;
+pub mod joining;
 #[cfg(feature = "lies")]
 pub mod lies;
 pub mod mending;
@@ -37,13 +47,18 @@ pub mod network;
 pub mod node;
 pub mod process;
 pub mod proofs;
+pub mod publishing;
 pub mod recording;
 pub mod reputation;
 pub mod rows;
 pub mod runtime;
 pub mod script;
+pub mod signing;
+pub mod small_file;
+pub mod snapshot;
 pub mod source;
 pub mod storage;
 #[cfg(feature = "lies")]
 pub mod testnet;
+pub mod trust;
 pub mod writes;

@@ -59,17 +59,30 @@ pub enum Error {
     Stopped,
 }
 
-/// Mend what was `found` in the log of `folder`, and what shows behind it. Returns how many operations were written, and
-/// what is still damaged.
+/// What mending came to.
+#[derive(Debug)]
+pub struct Mended {
+    /// The log.
+    pub journal: DiskJournal,
+    /// Operations that were written.
+    pub operations: u64,
+    /// What was found behind what was found before, round by round.
+    pub behind: Vec<Findings>,
+    /// What is still damaged.
+    pub left: Findings,
+}
+
+/// Mend what was `found` in the log of `folder`, and what shows behind it. Returns the log, opened again, how many operations
+/// were written, what shows behind what was found, and what is still damaged.
 ///
 /// # Errors
 /// [`Error`]. What is mended stays so; the same call goes on.
 pub async fn mend(
     folder: &Folder,
-    journal: &DiskJournal,
+    mut journal: DiskJournal,
     mut found: Findings,
     peers: Vec<Multiaddr>,
-) -> Result<(u64, Findings), Error> {
+) -> Result<Mended, Error> {
     let (root, size) = match journal.mark() {
         Some(Mark::Complete { root, .. }) => (*root, journal.bounds().end),
         Some(Mark::Syncing(target)) => (*target.root(), target.end()),
@@ -82,7 +95,7 @@ pub async fn mend(
     let hooks = Hooks::new(folder, source);
     let network = Network::start(folder.keypair()?, &config, &[], hooks, &mut registry).await?;
     let resolver = network.resolver().clone();
-    let mut mended = 0;
+    let (mut mended, mut behind) = (0, Vec::new());
     for _ in 0..ROUNDS {
         for range in &found.wanted {
             let mut from = range.start;
@@ -100,13 +113,22 @@ pub async fn mend(
                 from = batch.range().end;
             }
         }
+        // What a file holds that was missing is seen when it is opened.
+        drop(journal);
+        journal = folder.to_check()?;
         found = journal.check_all(|_| ())?;
         if found.wanted.is_empty() {
             break;
         }
+        behind.push(found.clone());
     }
     network.stop().await;
-    Ok((mended, found))
+    Ok(Mended {
+        journal,
+        operations: mended,
+        behind,
+        left: found,
+    })
 }
 
 /// Ask until an answer is proven.

@@ -8,25 +8,33 @@
 //! ```
 //! The task ends when the handle is dropped. Nothing queues here: a view replaces the one before.
 
+mod asking;
 mod behaviour;
 mod drive;
+mod handshakes;
+mod places;
 
+use crate::believing::Believing;
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::network::behaviour::Behaviour;
+use crate::network::handshakes::Bounded;
 use crate::reputation::PeersFile;
+use bytes::Bytes;
 use cordee_protocol::sync::serve::Source;
 use cordee_protocol::{Digest, Location};
 use cordee_resolver_p2p::{Metrics, Reputation, Resolver};
+use libp2p::core::Transport;
+use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, metrics, noise, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, metrics, noise, quic, tcp, yamux};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// How long a connection without a substream stays. Statuses go back and forth far more often.
@@ -91,14 +99,30 @@ impl View {
     }
 }
 
+/// Checkpoints that wait to be announced; more are dropped, as peers can ask for them.
+const ANNOUNCED: usize = 16;
+
 /// A running swarm.
 #[derive(Debug)]
 pub struct Network {
     peer_id: PeerId,
+    announcer: Announcer,
     view: watch::Receiver<View>,
     resolver: Handle,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+}
+
+/// Tells the network of checkpoints.
+#[derive(Clone, Debug)]
+pub struct Announcer(mpsc::Sender<Bytes>);
+
+impl Announcer {
+    /// Announce a signed checkpoint. If too many wait already it is left to those who ask.
+    pub fn announce(&self, signed: Bytes) {
+        // A swarm that has stopped announces nothing.
+        let _ = self.0.try_send(signed);
+    }
 }
 
 /// The resolver, which has no [`std::fmt::Debug`].
@@ -116,6 +140,8 @@ pub struct Hooks {
     pub source: Arc<dyn Source>,
     /// Where it remembers peers.
     pub reputation: Arc<dyn Reputation>,
+    /// What hears of checkpoints; without, none are listened to.
+    pub believing: Option<Arc<Believing>>,
     /// How its answers go out, if not as they should.
     #[cfg(feature = "lies")]
     pub manner: Option<Arc<dyn cordee_resolver_p2p::Manner>>,
@@ -127,6 +153,7 @@ impl Hooks {
         Self {
             source,
             reputation: Arc::new(PeersFile::of(folder)),
+            believing: None,
             #[cfg(feature = "lies")]
             manner: None,
         }
@@ -162,13 +189,20 @@ impl Network {
     ) -> Result<Self, Error> {
         let peer_id = keypair.public().to_peer_id();
         let counters = metrics::Metrics::new(registry);
+        let believing = hooks.believing.clone();
         let sync = hooks.behaviour(config.resolver(), Metrics::new(registry));
         let resolver = sync.resolver();
         let mut swarm = swarm(keypair, config, sync, registry)?;
         for address in &config.network.external {
             swarm.add_external_address(address.clone());
         }
-        let mut drive = drive::Drive::new(swarm, &config.network.peers, counters);
+        let (announce, announced) = mpsc::channel(ANNOUNCED);
+        let checkpoints = drive::Checkpoints {
+            believing,
+            resolver: resolver.clone(),
+            announced,
+        };
+        let mut drive = drive::Drive::new(swarm, &config.network, counters, checkpoints);
         match tokio::time::timeout(LISTEN_WITHIN, drive.listen(listen)).await {
             Ok(listening) => listening?,
             Err(_) => {
@@ -184,6 +218,7 @@ impl Network {
         let task = tokio::spawn(drive.run(stopped));
         Ok(Self {
             peer_id,
+            announcer: Announcer(announce),
             view,
             resolver: Handle(resolver),
             stop,
@@ -199,6 +234,11 @@ impl Network {
     /// Asks the peers, and tells how they do.
     pub fn resolver(&self) -> &Resolver {
         &self.resolver.0
+    }
+
+    /// Tells the network of checkpoints.
+    pub fn announcer(&self) -> Announcer {
+        self.announcer.clone()
     }
 
     /// What the swarm looks like, now and as it changes.
@@ -232,17 +272,12 @@ fn swarm(
     };
     let built = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_tcp(
-            tcp::Config::default().nodelay(true),
-            noise::Config::new,
-            yamux::Config::default,
-        )
+        .with_other_transport(transport)
         .map_err(|error| setup("encryption", &error))?
-        .with_quic()
         .with_dns()
         .map_err(|error| setup("name resolution (resolv.conf)", &error))?
         .with_bandwidth_metrics(registry)
-        .with_behaviour(|keypair| Behaviour::new(keypair, config, sync))
+        .with_behaviour(|keypair| Ok(Behaviour::new(keypair, config, sync)?))
         .map_err(|error| setup("the behaviour", &error))?
         // A substream's first message goes out with its negotiation: a round trip less for each request.
         .with_swarm_config(|settings| {
@@ -251,4 +286,18 @@ fn swarm(
                 .with_substream_upgrade_protocol_override(Version::V1Lazy)
         });
     Ok(built.build())
+}
+
+/// TCP with Noise and Yamux, and QUIC; of both, the handshakes of others are bounded.
+fn transport(keypair: &Keypair) -> Result<Bounded, Box<dyn std::error::Error + Send + Sync>> {
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise::Config::new(keypair)?)
+        .multiplex(yamux::Config::default())
+        .boxed();
+    let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+        .boxed();
+    let either = tcp.or_transport(quic).map(|either, _| either.into_inner());
+    Ok(Bounded::new(either.boxed()))
 }

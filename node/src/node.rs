@@ -1,16 +1,21 @@
-//! A node that serves its database: `cordee run` without its command line.
+//! A node that serves its database, and follows checkpoints: `cordee run` without its command line.
 
-use crate::facts::{self, Doing, Facts};
+use crate::believing::Believing;
+use crate::facts::{self, Doing, Facts, Stage};
 use crate::folder::{self, Folder};
+use crate::follow::Follower;
 use crate::http::Server;
 use crate::network::{self, Hooks, Network};
-use crate::source::Served;
+use crate::publishing::Publisher;
+use crate::source::{Served, Shelf};
 use cordee_protocol::Target;
 use cordee_protocol::sync::serve::{Budget, Source};
 use libp2p::{Multiaddr, PeerId};
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +37,11 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// What is believed cannot be read.
+    #[error(
+        "cannot read the kept checkpoints; restore checkpoints.json, or move it away if this node never signs"
+    )]
+    Checkpoints(#[source] std::io::Error),
     /// A lie that nobody knows.
     #[cfg(feature = "lies")]
     #[error(transparent)]
@@ -44,32 +54,52 @@ pub struct Node {
     network: Network,
     http: Option<Server>,
     facts: Arc<Facts>,
+    shelf: Shelf,
+    follows: Option<JoinHandle<()>>,
 }
 
 impl Node {
-    /// Open the database of `folder` and serve it. `lie`: corrupt the answers in this way (testnets only).
+    /// Serve the database of `folder`, and follow the checkpoints that its trust policy accepts, if it has one. `lie`: corrupt the
+    /// answers in this way (testnets only).
     ///
     /// # Errors
     /// [`Error`].
     pub async fn start(folder: &Folder, lie: Option<&str>) -> Result<Self, Error> {
         let config = folder.config();
-        let database = folder.existing()?;
+        let believing = match folder.policy()? {
+            Some(policy) => {
+                let opened = Believing::open(folder, policy);
+                Some(Arc::new(opened.map_err(Error::Checkpoints)?))
+            }
+            None => None,
+        };
+        let (shelf, stage) = held(folder, believing.is_some())?;
+        let keys = folder.signing_keys(&[])?;
         let mut registry = Registry::with_prefix("cordee");
-        let database = Arc::new(RwLock::new(database));
-        facts::register(&mut registry, Doing::Serving(Arc::clone(&database)));
+        facts::register(&mut registry, stage.clone());
         let budget = Budget {
             operation_bytes: config.serve.answer_bytes.get(),
         };
         let (name, kind) = (&config.network.name, &config.network.kind);
-        let served = Served::new(name, kind, budget, Arc::clone(&database));
+        let served = Served::new(name, kind, budget, shelf.clone(), believing.clone());
         served.register(&mut registry);
+        if let Some(believing) = &believing {
+            believing.register(&mut registry);
+        }
         let source: Arc<dyn Source> = Arc::new(served);
         let (source, lies) = corrupt(source, lie)?;
         let listen = &config.network.listen;
-        let hooks = hooks(folder, source, lie, &lies);
+        let mut hooks = hooks(folder, source, lie, &lies);
+        hooks.believing.clone_from(&believing);
         let network = Network::start(folder.keypair()?, config, listen, hooks, &mut registry).await?;
-        let doing = Doing::Serving(Arc::clone(&database));
-        let facts = Arc::new(Facts::new(&network, registry, doing, told(&lies)));
+        let committed = Arc::new(Notify::new());
+        let publisher = Publisher {
+            shelf: shelf.clone(),
+            committed: Arc::clone(&committed),
+            takes_writes: config.checkpoint.publish || believing.is_none(),
+        };
+        let facts = Facts::new(&network, registry, stage.clone(), believing.clone(), told(&lies));
+        let facts = Arc::new(facts.with_publisher(publisher));
         let http = match config.http.listen {
             Some(address) => {
                 let started = Server::start(address, Arc::clone(&facts), folder.token()?).await;
@@ -77,7 +107,34 @@ impl Node {
             }
             None => None,
         };
-        Ok(Self { network, http, facts })
+        let kept = shelf.clone();
+        let follows = believing.map(|believing| {
+            let follower = Follower {
+                folder: folder.clone(),
+                believing,
+                stage,
+                shelf,
+                resolver: network.resolver().clone(),
+                view: network.view(),
+                announcer: network.announcer(),
+                keys,
+                committed,
+            };
+            tokio::spawn(follower.run())
+        });
+        Ok(Self {
+            network,
+            http,
+            facts,
+            shelf: kept,
+            follows,
+        })
+    }
+
+    /// Completes with the reason once the database could not be written: the node has to be stopped, and can be started again
+    /// from what is durable.
+    pub async fn failed(&self) -> String {
+        self.shelf.failed().await
     }
 
     /// This node's name in the network.
@@ -95,8 +152,8 @@ impl Node {
         self.http.as_ref().map(Server::address)
     }
 
-    /// What a copy of its database aims at.
-    pub fn target(&self) -> Target {
+    /// What a copy of its database aims at, if it has one.
+    pub fn target(&self) -> Option<Target> {
         self.facts.target()
     }
 
@@ -105,7 +162,38 @@ impl Node {
         if let Some(http) = self.http {
             http.stop().await;
         }
+        if let Some(follows) = self.follows {
+            follows.abort();
+            // It ends where it waits; a commit under way is finished by its thread.
+            let _ = follows.await;
+        }
         self.network.stop().await;
+    }
+}
+
+/// The database of `folder` on a shelf, and what the node does with it. One that is missing, or not whole, is waited for if there is
+/// a policy that tells what it should be.
+fn held(folder: &Folder, has_policy: bool) -> Result<(Shelf, Stage), folder::Error> {
+    let opened = if folder.config().checkpoint.publish {
+        folder.publisher()
+    } else {
+        folder.existing()
+    };
+    match opened {
+        Ok(mut database) => {
+            // Without what the settings no longer keep; nothing is written if that is nothing.
+            database.commit().map_err(folder::Error::from)?;
+            let shelf = Shelf::with(database);
+            let doing = shelf
+                .get()
+                .map_or_else(|| Doing::Waiting(String::new()), Doing::Serving);
+            Ok((shelf, Stage::new(doing)))
+        }
+        Err(folder::Error::Empty(_) | folder::Error::Unfinished { .. }) if has_policy => {
+            let why = "no database yet: waiting for a checkpoint that the trust policy accepts";
+            Ok((Shelf::default(), Stage::new(Doing::Waiting(why.into()))))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -7,12 +7,13 @@
 //! The policy says what is remembered and how much of it: at most 1,000 banned peers and 500 others, under 1 MB.
 
 use crate::folder::Folder;
+use crate::small_file;
 use cordee_resolver_p2p::Reputation;
 use cordee_resolver_p2p::policy::{Ban, Misdeed, Offence, Prefix, Record, Standing};
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -79,12 +80,9 @@ impl PeersFile {
     }
 
     fn read(&self) -> io::Result<Vec<Record<PeerId>>> {
-        let mut bytes = Vec::new();
-        let file = fs::File::open(&self.path)?;
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(invalid(format!("more than {MAX_BYTES} bytes")));
-        }
+        let Some(bytes) = small_file::read(&self.path, MAX_BYTES)? else {
+            return Ok(Vec::new());
+        };
         let Content { version, peers } = serde_json::from_slice(&bytes).map_err(invalid)?;
         if version != VERSION {
             return Err(invalid(format!("version {version}, {VERSION} is known")));
@@ -97,7 +95,6 @@ impl Reputation for PeersFile {
     fn load(&self) -> Vec<Record<PeerId>> {
         match self.read() {
             Ok(records) => records,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => {
                 let aside = self.path.with_extension("json.damaged");
                 let path = self.path.display();
@@ -118,13 +115,7 @@ impl Reputation for PeersFile {
         };
         let bytes = serde_json::to_vec(&content).map_err(invalid)?;
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        // The name is durable once its folder is. Systems that cannot open a folder sync it in their own time.
-        fs::File::open(folder).map_or(Ok(()), |folder| folder.sync_all())
+        small_file::replace(&self.path, &bytes)
     }
 }
 

@@ -12,8 +12,11 @@
 //! the asker will use is folded to the root. A leaf's digest and its operation that were changed together, on purpose, are not
 //! found so; `cordee db check` finds them.
 
+use crate::believing::Believing;
 use crate::folder::Database;
 use crate::storage;
+use cordee_protocol::Location;
+use cordee_protocol::codec::Encode;
 use cordee_protocol::sync::serve::{self, Budget, KnownRoots, Source};
 use cordee_protocol::wire::{Answer, Ask, Frame, Request, Response, Status};
 use prometheus_client::metrics::counter::Counter;
@@ -21,9 +24,60 @@ use prometheus_client::registry::Registry;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::watch;
 
 /// Damaged places that are remembered as named; beyond that they are only counted.
 const MAX_NAMED: usize = 1024;
+
+/// A database that several have at hand.
+pub type Shared = Arc<RwLock<Database>>;
+
+/// The database of a node, if it has one by now.
+#[derive(Clone, Debug, Default)]
+pub struct Shelf {
+    held: Arc<RwLock<Option<Shared>>>,
+    failed: watch::Sender<Option<String>>,
+}
+
+impl Shelf {
+    /// A shelf with `database` on it.
+    pub fn with(database: Database) -> Self {
+        let shelf = Self::default();
+        shelf.put(Some(database));
+        shelf
+    }
+
+    /// The database.
+    pub fn get(&self) -> Option<Shared> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Put `database` there, or nothing. What was there; others may still have it in hand.
+    pub fn put(&self, database: Option<Database>) -> Option<Shared> {
+        let new = database.map(|database| Arc::new(RwLock::new(database)));
+        std::mem::replace(
+            &mut *self.held.write().unwrap_or_else(PoisonError::into_inner),
+            new,
+        )
+    }
+
+    /// A write has failed, so what the database holds in memory is not what is on the disk: it is taken away, and the node has to
+    /// end, saying `why`.
+    pub fn fail(&self, why: String) {
+        self.put(None);
+        self.failed.send_replace(Some(why));
+    }
+
+    /// Completes with the reason once a write has failed.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        match failed.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            // The sender is in this shelf.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
 
 /// A database that is served while its node holds it. How much at once is the server's rule, in `resolver-p2p`.
 #[derive(Debug)]
@@ -31,7 +85,8 @@ pub struct Served {
     network: String,
     kind: String,
     budget: Budget,
-    database: Arc<RwLock<Database>>,
+    shelf: Shelf,
+    believing: Option<Arc<Believing>>,
     roots: KnownRoots,
     damaged: Counter,
     /// File and byte of what has been logged. At most [`MAX_NAMED`].
@@ -39,13 +94,22 @@ pub struct Served {
 }
 
 impl Served {
-    /// Serve `database` to nodes of `network`, with answers of at most `budget`.
-    pub fn new(network: &str, kind: &str, budget: Budget, database: Arc<RwLock<Database>>) -> Self {
+    /// Serve what is on `shelf` to nodes of `network`, with answers of at most `budget`.
+    ///
+    /// - `believing`: tells the newest checkpoint.
+    pub fn new(
+        network: &str,
+        kind: &str,
+        budget: Budget,
+        shelf: Shelf,
+        believing: Option<Arc<Believing>>,
+    ) -> Self {
         Self {
             network: network.into(),
             kind: kind.into(),
             budget,
-            database,
+            shelf,
+            believing,
             roots: KnownRoots::default(),
             damaged: Counter::default(),
             named: Mutex::default(),
@@ -63,7 +127,14 @@ impl Served {
 
     /// A damaged place is no more than something that is not held, to others; the operator is told once.
     fn range(&self, request: &Request) -> Result<Response, serve::Error<storage::Error>> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(shared) = self.shelf.get() else {
+            return Err(serve::Error::NotHeld {
+                held: Location::ZERO..Location::ZERO,
+                start: request.start(),
+                size: request.size(),
+            });
+        };
+        let database = shared.read().unwrap_or_else(PoisonError::into_inner);
         let answered = serve::proven_answer(database.log(), &self.roots, request, self.budget);
         let Err(serve::Error::Journal(error @ storage::Error::Corrupt { path, offset, .. })) = &answered
         else {
@@ -85,18 +156,26 @@ impl Served {
 
 impl Source for Served {
     fn status(&self) -> Status {
-        // A writer that panicked has left a log that is consistent up to its last commit; reading it is safe.
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let (oldest, size) = (database.log().bounds().start, database.log().size());
-        Status {
+        let newest = self.believing.as_ref().and_then(|believing| believing.newest());
+        let told = Status {
             network: self.network.clone(),
             kind: self.kind.clone(),
+            checkpoint: newest.map(|signed| signed.to_vec().into()),
+            ..Status::default()
+        };
+        let Some(shared) = self.shelf.get() else {
+            return told;
+        };
+        // A writer that panicked has left a log that is consistent up to its last commit; reading it is safe.
+        let database = shared.read().unwrap_or_else(PoisonError::into_inner);
+        let (oldest, size) = (database.log().bounds().start, database.log().size());
+        Status {
             oldest,
             size,
             // The peaks at `oldest` are kept, so every size that has an operation to prove can be proven.
             provable_from: oldest.saturating_add(1).min(size),
             root: Some(database.root()),
-            checkpoint: None,
+            ..told
         }
     }
 

@@ -100,7 +100,11 @@ fn bad_input_is_named_and_has_its_exit_code() {
             "no kind of database is called \"keyless-tree\"",
         ),
         (vec!["run", "-C", "moved"], 2, "set `network.name` back"),
-        (vec!["run", "-C", "keyless"], 1, "does not hold a libp2p key"),
+        (
+            vec!["run", "-C", "keyless"],
+            1,
+            "does not hold an Ed25519 libp2p key",
+        ),
         (vec!["run", "-C", "node"], 2, "has no database yet"),
         (
             vec!["run", "-C", "node", "--http", "nonsense"],

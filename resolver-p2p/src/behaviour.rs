@@ -196,7 +196,7 @@ impl Behaviour {
         match purpose {
             Purpose::Range(attempt) => state.deliver(now, peer, attempt, bytes),
             Purpose::Status => match status_of(&bytes) {
-                Some(status) => state.policy.on_status(now, peer, status),
+                Some(status) => state.policy.on_status_answer(now, peer, status),
                 None => state.policy.on_status_failed(now, peer, false),
             },
         }
@@ -345,6 +345,17 @@ impl Drop for Behaviour {
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = THandler<Inner>;
     type ToSwarm = Event;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        let admitted = self.shared.lock().policy.admit_address(ip_of(remote));
+        admitted.map_err(ConnectionDenied::new)?;
+        self.inner.handle_pending_inbound_connection(id, local, remote)
+    }
 
     fn handle_established_inbound_connection(
         &mut self,

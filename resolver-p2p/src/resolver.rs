@@ -92,6 +92,13 @@ impl Resolver {
         self.shared.wake();
     }
 
+    /// `peer` has passed on, by another protocol, what no honest peer does: it is banned.
+    pub fn on_forgery(&self, peer: PeerId) {
+        let now = self.shared.now();
+        self.shared.lock().policy.on_forgery(now, peer);
+        self.shared.wake();
+    }
+
     /// Forgive `peer` everything; returns whether anything was known of it.
     pub fn pardon(&self, peer: PeerId) -> bool {
         let now = self.shared.now();

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// An ask that waits for its turn.
@@ -43,6 +44,11 @@ struct Read {
     overdue: Option<JoinHandle<Frame>>,
 }
 
+/// Two for each core: one may wait for the disk while the other works.
+fn readers() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Everything that peers want of this node.
 pub(crate) struct Serving {
     source: Option<Arc<dyn Source>>,
@@ -50,6 +56,8 @@ pub(crate) struct Serving {
     empty: Status,
     quota: Quota<PeerId, Incoming>,
     work_for: Duration,
+    /// Reads at once: reading and checking an answer is work for a core, and each thread that does it keeps some MiB.
+    readers: Arc<Semaphore>,
     jobs: FuturesUnordered<BoxFuture<'static, Read>>,
     /// Reads that nobody waits for any more; they keep their places until they end.
     overdue: FuturesUnordered<BoxFuture<'static, JobId>>,
@@ -74,6 +82,7 @@ impl Serving {
             empty,
             quota,
             work_for,
+            readers: Arc::new(Semaphore::new(readers())),
             jobs: FuturesUnordered::new(),
             overdue: FuturesUnordered::new(),
             sending: HashMap::new(),
@@ -228,10 +237,25 @@ impl Serving {
             let overdue = None;
             return Box::pin(std::future::ready(Read { reply, overdue }));
         };
-        let read = tokio::task::spawn_blocking(move || source.answer(&ask));
         let limit = Box::pin(tokio::time::sleep(self.work_for));
         let after = self.work_for;
+        let readers = Arc::clone(&self.readers);
         Box::pin(async move {
+            let place = Box::pin(readers.acquire_owned());
+            let (place, limit) = match select(place, limit).await {
+                // The semaphore is never closed.
+                Either::Left((place, limit)) => (place.ok(), limit),
+                Either::Right(_) => {
+                    return Read {
+                        reply: reply(Answer::Busy(after).to_frame()),
+                        overdue: None,
+                    };
+                }
+            };
+            let read = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                source.answer(&ask)
+            });
             match select(read, limit).await {
                 Either::Left((read, _)) => Read {
                     reply: reply(read.unwrap_or_else(|error| {

@@ -5,9 +5,15 @@
 //!     |   --starts--> cordee bench sync-client    an honest node that syncs from it: how long?
 //!     +-- --starts--> flood --as KIND             the flooder, a process of its own, niced
 //! ```
-//! In the flood of connections the honest node is connected when it begins: on one machine, whose addresses are exempt from the
-//! limits by prefix, a thousand ids take every place there is for who comes later (170 of 256 connections are for those who
-//! dial). Runs without and with a flood alternate, each with an honest node and a flooder that the server has never seen. Only
+//! The flooder is there first, and all of its connections are. Loopback addresses are exempt from the limits by prefix (PEERS
+//! P23). To see these at work, let the flooder come from another network:
+//! ```text
+//!   ip netns add flood && ip link add f0 type veth peer name f1 netns flood
+//!   ip addr add 203.0.113.1/24 dev f0 && ip addr add 198.51.100.1/24 dev f0 && ip link set f0 up
+//!   ip -n flood addr add 203.0.113.7/24 dev f1 && ip -n flood link set f1 up && ip -n flood route add 198.51.100.0/24 dev f1
+//!   flood --kind connections --kind silent --at 198.51.100.1 --by "ip netns exec flood"
+//! ```
+//! Runs without and with a flood alternate, each with an honest node and a flooder that the server has never seen. Only
 //! their ratio says something on a machine that others use: the flooder's own CPU time is taken from the same cores.
 
 use clap::{Parser, ValueEnum};
@@ -20,7 +26,9 @@ use cordee_node::process::{Messages, Process, Program};
 use cordee_protocol::Target;
 use cordee_protocol::db::KINDS;
 use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -30,6 +38,9 @@ use tokio::io::AsyncReadExt;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// How long the flooder is alone with the server.
+const LEAD: Duration = Duration::from_secs(4);
 
 /// How long one step may take.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -52,6 +63,12 @@ struct Arguments {
     /// Requests or frames a second of a flooder; 0 for as many as it can.
     #[arg(long, default_value_t = 0)]
     rate: u32,
+    /// The address of this machine that the server listens on.
+    #[arg(long, default_value = "127.0.0.1")]
+    at: IpAddr,
+    /// What to run the flooder by, like "ip netns exec FLOOD": then it comes from another network.
+    #[arg(long, default_value = "")]
+    by: String,
     /// No quotas of bytes and requests on the server.
     #[arg(long)]
     unlimited: bool,
@@ -98,7 +115,10 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let place = TempDir::new()?;
     let beside = std::env::current_exe()?.with_file_name("cordee");
     let mut program = Program::at(arguments.cordee.clone().unwrap_or(beside))
-        .with("network.listen", "/ip4/127.0.0.1/tcp/0")
+        .with(
+            "network.listen",
+            Multiaddr::from(arguments.at).with(Protocol::Tcp(0)),
+        )
         .with("http.listen", "");
     if arguments.unlimited {
         program = program
@@ -184,27 +204,15 @@ impl Measure<'_> {
         for run in 0..self.arguments.runs {
             alone.push(self.sync(&format!("{kind:?}-{run}-alone"), &address).await?);
             let name = format!("{kind:?}-{run}-beside");
-            // Until the bursts of its quotas are gone, or until the honest node is connected.
-            let is_first = kind != Kind::Connections;
-            let (lead, lag) = if is_first { (3000, 0) } else { (0, 1000) };
-            let (lead, lag) = (Duration::from_millis(lead), Duration::from_millis(lag));
-            let (start, syncs) = (tokio::time::sleep(lag), async {
-                tokio::time::sleep(lead).await;
-                let (before, begin) = (usage(), Instant::now());
-                let took = self.sync(&name, &address).await?;
-                let cpu = (usage().cpu_s - before.cpu_s) / begin.elapsed().as_secs_f64();
-                Ok::<_, Box<dyn std::error::Error + Send + Sync>>((took, cpu))
-            });
-            let flooding = async {
-                start.await;
-                self.flooder(kind, &address)
-            };
-            let (synced, flooding) = tokio::join!(syncs, flooding);
-            let ((took, server), mut flooding) = (synced?, flooding?);
+            let mut flooding = self.flooder(kind, &address)?;
+            // Until the bursts of its quotas are gone, and its connections are all there.
+            tokio::time::sleep(LEAD).await;
+            let (before, begin) = (usage(), Instant::now());
+            let took = self.sync(&name, &address).await?;
+            cpu += (usage().cpu_s - before.cpu_s) / begin.elapsed().as_secs_f64();
             beside.push(took);
-            cpu += server;
             let used = flooding.id().and_then(Usage::of).unwrap_or_default().cpu_s;
-            flooder += used / (took + lead.as_secs_f64() - lag.as_secs_f64());
+            flooder += used / (took + LEAD.as_secs_f64());
             drop(flooding.stdin.take());
             let output = flooding.wait_with_output().await?;
             last = serde_json::from_slice(&output.stdout)?;
@@ -265,8 +273,10 @@ impl Measure<'_> {
             self.arguments.connections.to_string(),
             self.arguments.rate.to_string(),
         );
-        let mut command = tokio::process::Command::new("nice");
-        command.args(["-n", &nice]).arg(own);
+        let by: Vec<_> = self.arguments.by.split_whitespace().collect();
+        let all = [&by[..], &["nice", "-n", &nice]].concat();
+        let mut command = tokio::process::Command::new(all[0]);
+        command.args(&all[1..]).arg(own);
         command.args(["--as", kind.name(), "--address", address, "--size", &size]);
         command.args(["--connections", &connections, "--rate", &rate]);
         command

@@ -283,7 +283,9 @@ impl Stage {
         joiner.updates = vec![(Duration::from_secs(20), commits[commits.len() - 1].target(start))];
         joiner.waits = true;
         let mut there = peer(3, other, Conduct::Honest);
-        there.online = vec![(Duration::from_secs(9), true), (Duration::from_secs(15), false)];
+        // It goes when it has shown the fork: under the first target, which the joiner then goes back to, its true answers
+        // would be false ones.
+        there.online = vec![(Duration::from_secs(9), true), (millis(10_300), false)];
         self.scenario.peers.push(there);
         // The others hold nothing that they could be asked for under it.
         let size = commits[commits.len() - 9].size;

@@ -33,7 +33,7 @@ fn ending<T>(result: &Result<T, Error>) -> String {
 }
 
 /// What decodes has one encoding.
-fn same_again<T: Decode + Encode + Debug>(input: &[u8]) -> String {
+pub(crate) fn same_again<T: Decode + Encode + Debug>(input: &[u8]) -> String {
     let decoded = T::from_slice(input);
     if let Ok(value) = &decoded {
         assert_eq!(value.to_vec(), input, "{value:?} has two encodings");

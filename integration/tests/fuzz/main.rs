@@ -17,5 +17,7 @@ mod mutate;
 mod plan;
 mod policy;
 mod runner;
+mod snapshot;
 mod texts;
+mod trust;
 mod verifiers;

@@ -1,8 +1,9 @@
 //! `cordee apply`: batches of writes into a publisher's database.
 
-use super::output::{self, State};
+use super::output;
 use super::{Exit, Failure, FolderArgs, interrupt};
 use crate::folder::{self, Folder};
+use crate::publishing::State;
 use crate::writes::{Writes, next_line};
 use clap::Args;
 use cordee_protocol::db;

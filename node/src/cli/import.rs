@@ -1,10 +1,11 @@
 //! `cordee import`: a table into a publisher's database.
 
 use super::apply::open;
-use super::output::{self, State};
+use super::output;
 use super::progress::{self, Unit};
 use super::{Exit, Failure, FolderArgs, interrupt};
 use crate::folder::{self, Database, Folder};
+use crate::publishing::State;
 use crate::rows::{Format, Row, rows};
 use crate::writes::Write;
 use clap::Args;

@@ -3,8 +3,6 @@
 #![allow(clippy::print_stdout, reason = "results are what stdout is for")]
 
 use super::Failure;
-use crate::folder::Database;
-use cordee_protocol::Location;
 use serde::Serialize;
 use std::io::Write;
 
@@ -64,30 +62,4 @@ pub(super) fn error(failure: &Failure) {
 /// Print something worth knowing besides the result.
 pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-/// A database at one size, as `apply` and `import` print it.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct State {
-    pub(super) root: String,
-    pub(super) size: u64,
-    /// Of kinds that have one.
-    pub(super) floor: Option<u64>,
-    pub(super) target: String,
-}
-
-impl State {
-    /// The floor, in words.
-    pub(super) fn floor(&self) -> String {
-        self.floor.map_or("none".into(), |floor| floor.to_string())
-    }
-
-    pub(super) fn of(database: &Database) -> Self {
-        Self {
-            root: database.root().to_string(),
-            size: database.log().size().get(),
-            floor: database.floor().map(Location::get),
-            target: database.target().to_string(),
-        }
-    }
 }

@@ -9,12 +9,15 @@ use libp2p::Multiaddr;
 use serde::Serialize;
 use std::fmt::Write;
 
-/// Serve the folder's database to other nodes, with status and metrics over HTTP
+/// Serve the folder's database to other nodes, follow the checkpoints that are trusted, with status and metrics over HTTP
 ///
-/// Stops in order at ctrl-c or SIGTERM. A running node does not take writes; stop it to apply or import more.
+/// With a trust policy (`[trust]` in the settings) the node bootstraps to the newest checkpoint that the policy accepts, and
+/// follows those that come. A publisher (`checkpoint.publish`) takes writes at `POST /v1/batch`, and signs and announces what is
+/// committed. Stops in order at ctrl-c or SIGTERM.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  cordee run -C alps --listen /ip4/0.0.0.0/tcp/7370 --http 127.0.0.1:7371\n\n\
+    after_help = "Examples:\n  cordee run -C alps --listen /ip4/0.0.0.0/tcp/7370 --http 127.0.0.1:7371\n  \
+                        CORDEE_TRUST__SIGNERS=12D3KooW.. cordee run -C joiner --peer /dns/alps.example.org/tcp/7370\n\n\
                         The target that it prints is what `cordee sync --target` takes."
 )]
 pub(super) struct Run {
@@ -53,8 +56,9 @@ struct Ready {
     peer_id: String,
     listen: Vec<String>,
     http: Option<String>,
-    target: String,
-    root: String,
+    /// None as long as there is no database.
+    target: Option<String>,
+    root: Option<String>,
     size: u64,
     pid: u32,
 }
@@ -100,13 +104,14 @@ impl Run {
             &ready,
             ready.text(&folder.config().network.name).trim_end(),
         )?;
-        tokio::select! {
-            ended = interrupt::signal() => ended?,
-            () = interrupt::end_of_input(), if self.stop_with_stdin => {}
-        }
+        let ended = tokio::select! {
+            ended = interrupt::signal() => ended,
+            () = interrupt::end_of_input(), if self.stop_with_stdin => Ok(()),
+            why = node.failed() => Err(Failure::failed(why)),
+        };
         tracing::info!("stopping");
         node.stop().await;
-        Ok(())
+        ended
     }
 }
 
@@ -118,9 +123,9 @@ impl Ready {
             peer_id: node.peer_id().to_string(),
             listen: node.addresses().iter().map(ToString::to_string).collect(),
             http: node.http().map(|address| address.to_string()),
-            root: target.root().to_string(),
-            size: target.end().get(),
-            target: target.to_string(),
+            root: target.as_ref().map(|target| target.root().to_string()),
+            size: target.as_ref().map_or(0, |target| target.end().get()),
+            target: target.as_ref().map(ToString::to_string),
             pid: std::process::id(),
         }
     }
@@ -140,7 +145,12 @@ impl Ready {
                 "status on http://{http}/v1/status, metrics on http://{http}/metrics"
             );
         }
-        let _ = writeln!(text, "target {}", self.target);
+        match &self.target {
+            Some(target) => {
+                let _ = writeln!(text, "target {target}");
+            }
+            None => text += "no database yet: waiting for a checkpoint that the trust policy accepts\n",
+        }
         text
     }
 }

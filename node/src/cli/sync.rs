@@ -2,11 +2,13 @@
 
 mod updates;
 
+use super::checkpoint::accept;
 use super::progress::{self, Unit};
 use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
 use crate::bootstrap::{Error, Options, Outcome, Watched, bootstrap};
 use crate::config::parse_http;
 use crate::folder::Folder;
+use crate::joining;
 use crate::recording::FileRecorder;
 use clap::Args;
 use cordee_protocol::Target;
@@ -37,9 +39,14 @@ pub(super) struct Sync {
     #[command(flatten)]
     folder: FolderArgs,
 
-    /// What to bring the database to: a root and the locations under it
-    #[arg(long, value_name = "ROOT@START..END")]
-    target: Target,
+    /// What to bring the database to: a root and the locations under it. Without it and --checkpoint, the newest checkpoint of the
+    /// peers that the trust policy accepts
+    #[arg(long, value_name = "ROOT@START..END", conflicts_with = "checkpoint")]
+    target: Option<Target>,
+
+    /// Instead: a checkpoint file that the trust policy accepts, whose target is aimed at
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
 
     /// A node to ask, with or without /p2p/PEER_ID at the end; may be repeated, adds to network.peers
     #[arg(long = "peer", value_name = "MULTIADDR", value_parser = multiaddr, num_args = 1..)]
@@ -92,7 +99,10 @@ impl Sync {
     pub(super) fn execute(self) -> Result<(), Failure> {
         let ended = self.checked().and_then(|folder| {
             let runtime = runtime()?;
-            let ended = runtime.block_on(self.run(&folder));
+            let ended = runtime.block_on(async {
+                let target = self.target(&folder).await?;
+                self.run(&folder, target).await
+            });
             runtime.shutdown_timeout(Duration::from_secs(5));
             ended
         });
@@ -118,7 +128,30 @@ impl Sync {
         Ok(folder)
     }
 
-    async fn run(&self, folder: &Folder) -> Result<(Report, String), Failure> {
+    /// What to aim at, and on whose word.
+    async fn target(&self, folder: &Folder) -> Result<Target, Failure> {
+        match (&self.target, &self.checkpoint) {
+            (Some(target), _) => Ok(target.clone()),
+            (None, Some(file)) => Ok(accept(folder, file)?.checkpoint().target.clone()),
+            (None, None) => {
+                let newest = tokio::select! {
+                    newest = joining::newest(folder, &self.peers) => newest?,
+                    ended = interrupt::signal() => {
+                        ended?;
+                        return Err(Failure::new(Exit::Interrupted, "interrupted before a checkpoint was accepted"));
+                    }
+                };
+                let checkpoint = newest.checkpoint();
+                output::note(&format!(
+                    "checkpoint {}: {}",
+                    checkpoint.height, checkpoint.target
+                ));
+                Ok(checkpoint.target.clone())
+            }
+        }
+    }
+
+    async fn run(&self, folder: &Folder, target: Target) -> Result<(Report, String), Failure> {
         let watched = watch::Sender::new(Watched::default());
         let recorder = self.record.as_deref().map(recorder).transpose()?;
         let updates = self.updates.as_deref().map(updates::read).transpose()?;
@@ -131,7 +164,7 @@ impl Sync {
         };
         let bar = progress::bar(Some(0), Unit::Proven);
         let outcome = tokio::select! {
-            ended = bootstrap(folder, self.target.clone(), options, &watched) => Some(ended),
+            ended = bootstrap(folder, target.clone(), options, &watched) => Some(ended),
             failure = updates::failed(unread) => return Err(failure),
             ended = interrupt::signal() => { ended?; None },
             () = interrupt::end_of_input(), if self.stop_with_stdin => None,
@@ -140,7 +173,7 @@ impl Sync {
         bar.finish_and_clear();
         let outcome = outcome.ok_or_else(|| {
             let Progress { size, end, .. } = watched.borrow().progress;
-            let end = end.max(self.target.end());
+            let end = end.max(target.end());
             Failure::new(
                 Exit::Interrupted,
                 format!(
@@ -209,6 +242,17 @@ impl Report {
             );
         }
         text
+    }
+}
+
+impl From<joining::Error> for Failure {
+    fn from(error: joining::Error) -> Self {
+        match error {
+            joining::Error::Folder(error) => error.into(),
+            joining::Error::NoPolicy => Self::of(Exit::Usage, &error),
+            error if error.is_refusal() => Self::of(Exit::Refused, &error),
+            error => Self::of(Exit::Failed, &error),
+        }
     }
 }
 

@@ -112,6 +112,7 @@ impl Layers {
                     Value::Array(items.map(Value::from).collect())
                 }
                 Some(Value::Integer(_)) => text.parse().map_or(Value::String(text), Value::Integer),
+                Some(Value::Boolean(_)) => text.parse().map_or(Value::String(text), Value::Boolean),
                 Some(Value::Float(_)) => text.parse().map_or(Value::String(text), Value::Float),
                 _ => Value::String(text),
             };
@@ -205,6 +206,7 @@ mod tests {
                         "CORDEE_NETWORK__PEERS",
                         "/ip4/127.0.0.1/tcp/1, /ip4/127.0.0.1/tcp/2",
                     ),
+                    ("CORDEE_STORAGE__KEEP", "state"),
                     ("CORDEE_LOG", "debug"),
                     ("PATH", "/bin"),
                 ]))
@@ -215,6 +217,7 @@ mod tests {
         assert_eq!(config.sync.no_peer_timeout, Duration::from_secs(300));
         assert_eq!(config.network.peers.len(), 2);
         assert_eq!(config.http.listen, None);
+        assert_eq!(config.storage.keep, cordee_protocol::log::Keep::State);
     }
 
     #[test]

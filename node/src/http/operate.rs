@@ -39,7 +39,7 @@ impl Gate {
     }
 
     /// Why `headers` are not let through.
-    fn refuses(&self, headers: &HeaderMap) -> Option<(StatusCode, &'static str, &'static str)> {
+    pub(super) fn refuses(&self, headers: &HeaderMap) -> Option<(StatusCode, &'static str, &'static str)> {
         if headers.contains_key(header::ORIGIN) {
             return Some((
                 StatusCode::FORBIDDEN,

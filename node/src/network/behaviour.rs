@@ -1,9 +1,18 @@
 //! What the swarm is made of.
 
+use super::{asking, handshakes};
 use crate::config::Config;
+use cordee_protocol::Digest;
+use cordee_protocol::wire::limits::MAX_CHECKPOINT;
+use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, ValidationMode};
 use libp2p::identity::Keypair;
+use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::{connection_limits, identify, memory_connection_limits, ping};
+use std::time::Duration;
+
+/// How long an answer with checkpoints may take; it is 50 KiB at most.
+const ASK_WITHIN: Duration = Duration::from_secs(10);
 
 /// The multiplexed protocols. Limits come first: what they refuse, the others never see.
 #[derive(NetworkBehaviour)]
@@ -12,11 +21,17 @@ pub(super) struct Behaviour {
     memory: memory_connection_limits::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
+    pub(super) gossip: gossipsub::Behaviour,
+    pub(super) asking: request_response::Behaviour<asking::Codec>,
     pub(super) sync: cordee_resolver_p2p::Behaviour,
 }
 
 impl Behaviour {
-    pub(super) fn new(keypair: &Keypair, config: &Config, sync: cordee_resolver_p2p::Behaviour) -> Self {
+    pub(super) fn new(
+        keypair: &Keypair,
+        config: &Config,
+        sync: cordee_resolver_p2p::Behaviour,
+    ) -> Result<Self, String> {
         let connections = config.network.max_connections.get();
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_established(Some(connections))
@@ -24,23 +39,58 @@ impl Behaviour {
             .with_max_established_incoming(Some(incoming(connections)))
             // Both sides may dial at once, over TCP and QUIC.
             .with_max_established_per_peer(Some(4))
-            .with_max_pending_incoming(Some(64))
+            // Whose turn it is, is decided there; here is what holds while those that gave way are being closed.
+            .with_max_pending_incoming(Some(2 * handshakes::AT_ONCE as u32))
             .with_max_pending_outgoing(Some(64));
         let identity = identify::Config::new("/cordee/1".into(), keypair.public())
             .with_agent_version(concat!("cordee/", env!("CARGO_PKG_VERSION")).into());
-        Self {
+        Ok(Self {
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(config.network.max_memory_share),
             identify: identify::Behaviour::new(identity),
             ping: ping::Behaviour::default(),
+            gossip: gossip(&config.network.name)?,
+            asking: request_response::Behaviour::with_codec(
+                asking::Codec,
+                [(asking::PROTOCOL, ProtocolSupport::Full)],
+                request_response::Config::default().with_request_timeout(ASK_WITHIN),
+            ),
             sync,
-        }
+        })
     }
+}
+
+/// The topic of a network's checkpoints.
+pub(super) fn topic(network: &str) -> IdentTopic {
+    IdentTopic::new(format!("cordee/checkpoints/1/{network}"))
+}
+
+/// Announcements of checkpoints. A message carries its own signatures, so gossipsub adds none, and the name of a message is the
+/// digest of its content. Nothing goes on before it was looked at.
+fn gossip(network: &str) -> Result<gossipsub::Behaviour, String> {
+    let config = gossipsub::ConfigBuilder::default()
+        .validation_mode(ValidationMode::Anonymous)
+        .validate_messages()
+        .max_transmit_size(MAX_CHECKPOINT + 256)
+        .message_id_fn(|message| MessageId::from(Digest::of(&[&message.data]).0.to_vec()))
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut behaviour = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, config)?;
+    // Whoever passes on what is refused loses its place in the mesh, long before a ban.
+    let params = gossipsub::PeerScoreParams {
+        topics: [(topic(network).hash(), gossipsub::TopicScoreParams::default())].into(),
+        ..gossipsub::PeerScoreParams::default()
+    };
+    behaviour.with_peer_score(params, gossipsub::PeerScoreThresholds::default())?;
+    behaviour
+        .subscribe(&topic(network))
+        .map_err(|error| error.to_string())?;
+    Ok(behaviour)
 }
 
 /// How many connections others may make of so many: the rest, a third at least, is kept for those that this node dials
 /// (PEERS P23). Who is dialled is this node's choice; who dials may be one person.
-fn incoming(connections: u32) -> u32 {
+pub(super) fn incoming(connections: u32) -> u32 {
     // A node with one connection takes what it gets.
     (u64::from(connections) * 2 / 3).max(1) as u32
 }

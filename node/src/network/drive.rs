@@ -1,19 +1,27 @@
 //! The task that drives the swarm.
 
-use super::behaviour::{Behaviour, BehaviourEvent};
+use super::behaviour::{Behaviour, BehaviourEvent, incoming, topic};
+use super::places::Places;
 use super::{Error, Suspect, View};
+use crate::believing::Believing;
+use crate::config;
 use crate::dialing::Dialing;
-use cordee_resolver_p2p::Event;
+use crate::gossip::{ASK_EVERY, Passing};
+use bytes::Bytes;
+use cordee_resolver_p2p::{Event, Resolver};
 use futures::StreamExt;
 use libp2p::core::transport::ListenerId;
+use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, MessageId};
 use libp2p::metrics::{Metrics, Recorder};
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{DialError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, TransportError};
+use libp2p::{Multiaddr, PeerId, Swarm, TransportError, request_response};
+use rand::seq::IteratorRandom;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 /// The listener has named all interfaces when it has said nothing for so long.
@@ -22,18 +30,40 @@ const QUIET: Duration = Duration::from_millis(50);
 pub(super) struct Drive {
     swarm: Swarm<Behaviour>,
     dialing: Dialing,
+    places: Places<PeerId>,
     view: watch::Sender<View>,
     metrics: Metrics,
+    checkpoints: Checkpoints,
+    topic: IdentTopic,
+    /// When one of the peers is asked for its checkpoints.
+    ask_at: Instant,
+}
+
+/// What the swarm does with checkpoints.
+pub(super) struct Checkpoints {
+    pub(super) believing: Option<Arc<Believing>>,
+    pub(super) resolver: Resolver,
+    /// Checkpoints to announce.
+    pub(super) announced: mpsc::Receiver<Bytes>,
 }
 
 impl Drive {
-    pub(super) fn new(swarm: Swarm<Behaviour>, peers: &[Multiaddr], metrics: Metrics) -> Self {
-        let dialing = Dialing::new(Instant::now(), peers.iter().cloned(), rand::random());
+    pub(super) fn new(
+        swarm: Swarm<Behaviour>,
+        config: &config::Network,
+        metrics: Metrics,
+        checkpoints: Checkpoints,
+    ) -> Self {
+        let dialing = Dialing::new(Instant::now(), config.peers.iter().cloned(), rand::random());
         Self {
             swarm,
             dialing,
+            places: Places::new(incoming(config.max_connections.get()) as usize),
             view: watch::Sender::new(View::default()),
             metrics,
+            checkpoints,
+            topic: topic(&config.name),
+            ask_at: Instant::now() + ASK_EVERY,
         }
     }
 
@@ -85,7 +115,14 @@ impl Drive {
     pub(super) async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
         loop {
             self.dial();
-            let wake = self.dialing.poll_timeout();
+            self.make_room();
+            self.ask_somebody();
+            let wakes = [
+                self.dialing.poll_timeout(),
+                self.places.poll_timeout(),
+                Some(self.ask_at),
+            ];
+            let wake = wakes.into_iter().flatten().min();
             let sleep = async {
                 match wake {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -95,8 +132,87 @@ impl Drive {
             tokio::select! {
                 _ = &mut stopped => return,
                 event = self.swarm.select_next_some() => self.on_event(event),
+                Some(signed) = self.checkpoints.announced.recv() => self.announce(signed),
                 () = sleep => {}
             }
+        }
+    }
+
+    /// Tell everybody.
+    fn announce(&mut self, signed: Bytes) {
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        // Where nobody listens, nobody is told; whoever comes asks.
+        if let Err(error) = gossip.publish(self.topic.clone(), signed.to_vec()) {
+            tracing::debug!(%error, "a checkpoint is not announced");
+        }
+    }
+
+    /// Ask one of the peers for its checkpoints, from time to time: what was lost on the way comes so.
+    fn ask_somebody(&mut self) {
+        let now = Instant::now();
+        if self.checkpoints.believing.is_none() || self.ask_at > now {
+            return;
+        }
+        self.ask_at = now + ASK_EVERY;
+        let any = self.swarm.connected_peers().copied().choose(&mut rand::rng());
+        if let Some(peer) = any {
+            self.ask(peer);
+        }
+    }
+
+    fn ask(&mut self, peer: PeerId) {
+        if self.checkpoints.believing.is_some() {
+            self.swarm.behaviour_mut().asking.send_request(&peer, ());
+        }
+    }
+
+    /// A checkpoint has come by gossip; nothing goes on before this.
+    fn on_gossip(&mut self, source: PeerId, id: &MessageId, data: &[u8]) {
+        let passing = match &self.checkpoints.believing {
+            Some(believing) => believing.on_message(source, data),
+            // Who believes nothing cannot tell what is worth passing on.
+            None => Passing::Dropped,
+        };
+        let acceptance = match passing {
+            Passing::On => MessageAcceptance::Accept,
+            Passing::Dropped => MessageAcceptance::Ignore,
+            Passing::Blamed => MessageAcceptance::Reject,
+        };
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        gossip.report_message_validation_result(id, &source, acceptance);
+        if passing == Passing::Blamed {
+            self.checkpoints.resolver.on_forgery(source);
+        }
+    }
+
+    fn on_asking(&mut self, event: request_response::Event<(), Vec<u8>>) {
+        let request_response::Event::Message { peer, message, .. } = event else {
+            // Who does not answer is asked again another time.
+            return;
+        };
+        let Some(believing) = self.checkpoints.believing.clone() else {
+            return;
+        };
+        match message {
+            request_response::Message::Request { channel, .. } => {
+                let asking = &mut self.swarm.behaviour_mut().asking;
+                // It may have gone.
+                let _ = asking.send_response(channel, believing.answer());
+            }
+            request_response::Message::Response { response, .. } => {
+                if believing.on_answer(peer, &response) {
+                    self.checkpoints.resolver.on_forgery(peer);
+                }
+            }
+        }
+    }
+
+    /// Disconnect who takes a place for nothing.
+    fn make_room(&mut self) {
+        for peer in self.places.to_close(Instant::now()) {
+            tracing::debug!(%peer, "disconnected, as it told no status and places are few");
+            // It may have gone by itself.
+            let _ = self.swarm.disconnect_peer_id(peer);
         }
     }
 
@@ -133,23 +249,42 @@ impl Drive {
                 peer_id,
                 connection_id,
                 endpoint,
+                num_established,
                 ..
             } => {
                 tracing::info!(peer = %peer_id, address = %endpoint.get_remote_address(), "connected");
                 self.dialing.on_connected(connection_id, peer_id);
+                if endpoint.is_listener() {
+                    self.places.on_made(now, peer_id);
+                } else {
+                    self.places.on_useful(peer_id);
+                }
                 self.view.send_modify(|view| {
                     view.connected.entry(peer_id).or_default();
                 });
                 self.tell_problems();
+                if num_established.get() == 1 {
+                    self.ask(peer_id);
+                }
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,
-                num_established: 0,
+                num_established,
+                endpoint,
                 cause,
                 ..
             } => {
+                if endpoint.is_listener() {
+                    self.places.on_gone(peer_id);
+                }
+                if num_established > 0 {
+                    return;
+                }
                 tracing::info!(peer = %peer_id, cause = cause.map(tracing::field::display), "disconnected");
                 self.dialing.on_disconnected(now, peer_id);
+                if let Some(believing) = &self.checkpoints.believing {
+                    believing.on_disconnected(&peer_id);
+                }
                 self.view.send_modify(|view| {
                     view.connected.remove(&peer_id);
                 });
@@ -170,6 +305,18 @@ impl Drive {
             }
             SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.metrics.record(&event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.metrics.record(&event),
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => {
+                self.metrics.record(&event);
+                if let gossipsub::Event::Message {
+                    propagation_source,
+                    message_id,
+                    message,
+                } = event
+                {
+                    self.on_gossip(propagation_source, &message_id, &message.data);
+                }
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Asking(event)) => self.on_asking(event),
             SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.on_sync(event),
             _ => {}
         }
@@ -180,10 +327,12 @@ impl Drive {
             Event::Ready { peer, status } => {
                 tracing::debug!(%peer, size = %status.size, "a peer told what it serves");
                 self.dialing.on_good(peer);
+                self.places.on_useful(peer);
                 self.judge(&peer, None);
             }
             Event::Rejected { peer, reason } => {
                 tracing::warn!(%peer, reason, "a peer will not be asked");
+                self.places.on_useless(Instant::now(), peer);
                 self.judge(&peer, Some(reason));
             }
             // The behaviour logs what it does to peers.

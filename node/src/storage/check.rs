@@ -7,6 +7,13 @@
 //! What is written over is damaged, and what is written is proven, at the place where it belongs: so a kill at any moment,
 //! or a power loss that keeps any part of the writes, leaves each byte damaged as it was, torn inside the damaged place, or
 //! right. No record is replaced. Mending again does the rest.
+//!
+//! # Files that are missing or too short
+//! They are named first, and nothing else is looked at: what they should hold is known by their place, so it is fetched and
+//! written in rising order. A missing file is made with the first write, and is too short until the last: so a kill leaves a
+//! file that is named again, and what is behind its end is fetched again. (A power loss may leave a file that has its length,
+//! and zeros in it: those are found as any other damage.) When all files have their lengths, the log is opened again, and
+//! checked.
 
 use super::error::Error;
 use super::file::Files;
@@ -25,6 +32,9 @@ const CHUNK: u64 = 4096;
 
 /// Most places that are kept by name; the others are only counted.
 const MAX_NAMED: usize = 1000;
+
+/// Entries of the offset table that are tried with other bytes: each takes up to 2,040 reads and hashes.
+const MAX_TRIED: u32 = 64;
 
 /// A damaged place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +58,8 @@ pub struct Findings {
     pub wanted: Vec<Range<Location>>,
     /// The locations of `wanted`. At most as many as are damaged.
     locations: BTreeSet<Location>,
+    /// How often an entry of the offset table was tried with other bytes.
+    tried: u32,
 }
 
 impl Findings {
@@ -82,6 +94,14 @@ impl<F: Files> DiskJournal<F> {
     /// [`Error::Io`]; what is damaged is no error.
     pub fn check_all(&self, mut progress: impl FnMut(Location)) -> Result<Findings, Error> {
         let mut found = Findings::default();
+        for (error, range) in self.lost()? {
+            found.add(None, error)?;
+            found.wanted.push(self.sound_before(range.start)?..range.end);
+        }
+        if found.count > 0 {
+            found.wanted = union(found.wanted);
+            return Ok(found);
+        }
         let held = self.bounds();
         let mut from = held.start;
         while from < held.end {
@@ -127,7 +147,7 @@ impl<F: Files> DiskJournal<F> {
                 continue;
             }
             let error = match damage {
-                Damage::Operation(at) if self.is_cut_wrong(at)? => {
+                Damage::Operation(at) if self.is_cut_wrong(at, found)? => {
                     behind_offset = Some(at.saturating_add(1));
                     self.bad_end(at)?
                 }
@@ -145,10 +165,10 @@ impl<F: Files> DiskJournal<F> {
             let error = match self.read(at..at.saturating_add(1), 0) {
                 Ok(one) => match check::leaves(self, at, &one) {
                     Ok(()) => continue,
-                    Err(Error::Corrupt { .. }) if self.is_cut_wrong(at)? => self.bad_end(at)?,
+                    Err(Error::Corrupt { .. }) if self.is_cut_wrong(at, found)? => self.bad_end(at)?,
                     Err(error) => error,
                 },
-                Err(_) if self.is_cut_wrong(at)? => self.bad_end(at)?,
+                Err(_) if self.is_cut_wrong(at, found)? => self.bad_end(at)?,
                 Err(error) => error,
             };
             // An entry that is wrong spoils the operation before it and the one behind.
@@ -166,8 +186,32 @@ impl<F: Files> DiskJournal<F> {
         Ok(())
     }
 
-    /// Whether the operation at `at` is right if its end is read with one byte of the entry changed.
-    fn is_cut_wrong(&self, at: Location) -> Result<bool, Error> {
+    /// The last location up to `at` where what is written in rising order can begin: the operation before it is right, and so
+    /// is where it ends. A power loss in the middle of a repair may have left something there that is not.
+    fn sound_before(&self, at: Location) -> Result<Location, Error> {
+        let first = self.bounds().start;
+        let mut at = at;
+        while at > first {
+            let one = before(at);
+            let checked = self
+                .read(one..at, 0)
+                .and_then(|operation| check::leaves(self, one, &operation));
+            match checked {
+                Ok(()) => break,
+                Err(Error::Corrupt { .. }) => at = one,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(at)
+    }
+
+    /// Whether the operation at `at` is right if its end is read with one byte of the entry changed. Only for naming the right
+    /// file, so it is not tried for ever.
+    fn is_cut_wrong(&self, at: Location, found: &mut Findings) -> Result<bool, Error> {
+        if found.tried == MAX_TRIED {
+            return Ok(false);
+        }
+        found.tried += 1;
         let (first, end) = (self.end_before(at)?, self.end_of(at)?);
         let Some(leaf) = cordee_protocol::mmr::Nodes::node(self, at.position())? else {
             return Ok(false);
@@ -205,6 +249,19 @@ impl<F: Files> DiskJournal<F> {
         debug_assert_eq!(table.len(), operations.len() * 8);
         self.overwrite(&range, first, operations.bytes(), &table, &nodes)
     }
+}
+
+/// The ranges without overlaps, in rising order.
+fn union(mut ranges: Vec<Range<Location>>) -> Vec<Range<Location>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut joined: Vec<Range<Location>> = Vec::new();
+    for range in ranges.into_iter().filter(|range| range.start < range.end) {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
 }
 
 fn before(at: Location) -> Location {

@@ -99,6 +99,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a write failed, so that the handle is of no further use and what it holds in memory may never be on the disk.
+    pub fn is_failed_write(&self) -> bool {
+        let reading = |doing: &str| matches!(doing, "read" | "open" | "list" | "lock");
+        match self {
+            Self::Full { .. } | Self::Poisoned { .. } => true,
+            Self::Io { doing, .. } => !reading(doing),
+            _ => false,
+        }
+    }
+
     /// Say what was tried on which path when `source` came.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| {

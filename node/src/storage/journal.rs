@@ -1,11 +1,12 @@
 //! The [`Journal`] of the protocol over files.
 
+mod lost;
 mod places;
 
 use super::error::Error;
 use super::file::{Files, OsFiles};
 use super::record::Record;
-use super::segments::{Layout, Segments, segments};
+use super::segments::{Layout, Lost, Segments, segments};
 use super::{Options, SEGMENT_BITS};
 use bytes::Bytes;
 use cordee_protocol::log::{Damage, Journal, Mark, Operations};
@@ -43,6 +44,8 @@ pub struct DiskJournal<F: Files = OsFiles> {
     /// The lowest size below the recorded one that was rewound to since: what is recorded above it is to be overwritten.
     rewound: Option<Location>,
     poisoned: bool,
+    /// What was missing when it was opened, of operations, offsets and nodes.
+    lost: [Vec<Lost>; 3],
     _lock: F::Lock,
 }
 
@@ -64,11 +67,13 @@ impl<F: Files> DiskJournal<F> {
     /// The same.
     pub fn open_on(files: F, folder: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
         let journal = Self::open_to_check(files, folder, options)?;
+        journal.check_whole()?;
         journal.check_end()?;
         Ok(journal)
     }
 
-    /// As [`Self::open_on`], also where the offset table does not end where the operations do.
+    /// As [`Self::open_on`], also where files are missing or too short, or the offset table does not end where the operations
+    /// do: only to be checked and mended.
     ///
     /// # Errors
     /// The same.
@@ -98,25 +103,24 @@ impl<F: Files> DiskJournal<F> {
             }
         };
         let bits = record.segment_bits;
-        let run = |folder, width, per_file, range| {
+        let run = |folder, width, per_file, range, lost| {
             let layout = Layout {
                 folder,
                 width,
                 per_file,
             };
-            Segments::open(&files, layout, record.epoch, range)
+            Segments::open(&files, layout, record.epoch, range, lost)
         };
         let held = record.held.clone();
         let positions = held.start.position().get()..held.end.position().get();
+        let locations = held.start.get()..held.end.get();
+        let mut lost = <[Vec<Lost>; 3]>::default();
+        let [of_operations, of_offsets, of_nodes] = &mut lost;
         Ok(Self {
-            operations: run(operations, 1, 1 << bits, record.bytes.clone())?,
-            offsets: run(
-                offsets,
-                OFFSET as u64,
-                1 << (bits - 6),
-                held.start.get()..held.end.get(),
-            )?,
-            nodes: run(nodes, Digest::LEN as u64, 1 << (bits - 5), positions)?,
+            operations: run(operations, 1, 1 << bits, record.bytes.clone(), of_operations)?,
+            offsets: run(offsets, OFFSET as u64, 1 << (bits - 6), locations, of_offsets)?,
+            nodes: run(nodes, Digest::LEN as u64, 1 << (bits - 5), positions, of_nodes)?,
+            lost,
             files,
             folder,
             buffer_bytes: options.buffer_bytes,
@@ -159,21 +163,6 @@ impl<F: Files> DiskJournal<F> {
             bytes += found.iter().map(|(_, _, entry)| entry.allocated).sum::<u64>();
         }
         Ok(bytes)
-    }
-
-    /// The offset table and the operations must end together.
-    pub(super) fn check_end(&self) -> Result<(), Error> {
-        if self.held.is_empty() {
-            return Ok(());
-        }
-        let last = Location::new(self.held.end.get() - 1).unwrap_or_default();
-        let (end, recorded) = (self.end_of(last)?, self.operations.end());
-        if end == recorded {
-            return Ok(());
-        }
-        let (path, offset) = self.offsets.locate(self.held.end.get() - 1);
-        let what = format!("the last operation ends at {end}, by the record at {recorded}");
-        Err(Error::corrupt(&path, offset, what))
     }
 
     /// Where the operations below `at` end, in the run of operation bytes. `at` lies inside the bounds.

@@ -83,7 +83,7 @@
 //! * an operation that is read for its content is held against its leaf's digest (`Log::operation`, `Log::scan`);
 //! * an answer to a peer has to lead to the root (`crate::source`), and a proof for anybody else as well;
 //! * a sync that goes on with what is stored builds every node of it again, and compares each;
-//! * [`check`] looks at everything, and writes proven content over what is damaged.
+//! * [`check`] looks at everything, and writes proven content over what is damaged, or missing with its file.
 //!
 //! Each names file and byte ([`Error::Corrupt`]). The key index beside the log, in `index/`, is derived from it and has
 //! checksums of its own ([`index`]). Not found are bits that flip in memory behind a check.

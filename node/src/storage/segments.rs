@@ -31,6 +31,19 @@ pub(super) struct Layout {
     pub per_file: u64,
 }
 
+/// Entries whose file is missing, or ends before them.
+#[derive(Clone, Debug)]
+pub(super) struct Lost {
+    /// The file.
+    pub path: PathBuf,
+    /// Where it ends.
+    pub offset: u64,
+    /// What is wrong with it.
+    pub what: String,
+    /// What is not there.
+    pub entries: Range<u64>,
+}
+
 /// One run of entries.
 #[derive(Debug)]
 pub(super) struct Segments<F: Files> {
@@ -72,11 +85,18 @@ impl<F: Files> Segments<F> {
         }
     }
 
-    /// Take up the run that holds `range` in the files of `epoch`. Whatever lies beyond, and every other epoch, is cut.
+    /// Take up the run that holds `range` in the files of `epoch`. Whatever lies beyond, and every other epoch, is cut. What
+    /// of the range is not there is put into `lost`; such a run is only to be read, and to be overwritten.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if a file of the range is missing or too short.
-    pub(super) fn open(files: &F, layout: Layout, epoch: u64, range: Range<u64>) -> Result<Self, Error> {
+    /// [`Error::Io`].
+    pub(super) fn open(
+        files: &F,
+        layout: Layout,
+        epoch: u64,
+        range: Range<u64>,
+        lost: &mut Vec<Lost>,
+    ) -> Result<Self, Error> {
         let mut found: BTreeMap<u64, u64> = BTreeMap::new();
         let needed = range.start / layout.per_file..range.end.div_ceil(layout.per_file);
         for (named, index, entry) in segments(files, &layout.folder)? {
@@ -93,16 +113,24 @@ impl<F: Files> Segments<F> {
         };
         for index in needed.filter(|_| range.start < range.end) {
             let want = run.len_within(index, range.end);
-            let path = run.path(index);
-            match found.get(&index) {
-                Some(&len) if len > want => run.truncate(files, index, want)?,
-                Some(&len) if len == want => {}
-                Some(&len) => {
-                    let what = format!("it ends here, and the record needs {want} bytes");
-                    return Err(Error::corrupt(&path, len, what));
+            let len = found.get(&index).copied();
+            let what = match len {
+                Some(len) if len > want => {
+                    run.truncate(files, index, want)?;
+                    continue;
                 }
-                None => return Err(Error::corrupt(&path, 0, "the file is missing")),
-            }
+                Some(len) if len == want => continue,
+                Some(_) => format!("it ends here, and the record needs {want} bytes"),
+                None => "the file is missing".into(),
+            };
+            let Layout { width, per_file, .. } = run.layout;
+            let (first, offset) = (index * per_file, len.unwrap_or(0));
+            lost.push(Lost {
+                path: run.path(index),
+                offset,
+                what,
+                entries: (first + offset / width).max(range.start)..(first + per_file).min(range.end),
+            });
         }
         Ok(run)
     }
@@ -205,15 +233,25 @@ impl<F: Files> Segments<F> {
         Ok(())
     }
 
-    /// Write over entries from `from` on, all of which are in files, durably.
+    /// Write over entries from `from` on, all of which are in files, durably; a file that is missing is made.
     pub(super) fn overwrite(&self, files: &F, mut from: u64, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
             let (index, offset, room) = self.place(from);
             let (now, later) = bytes.split_at(bytes.len().min(room));
-            let file = self.for_reading(files, index)?;
             let path = self.path(index);
+            let (file, made) = match self.for_reading(files, index) {
+                Err(Error::Corrupt { .. }) => {
+                    let made = files.open(&path, true).map_err(Error::io("create", &path))?;
+                    (Arc::new(made), true)
+                }
+                file => (file?, false),
+            };
             file.write_at(now, offset).map_err(Error::io("write", &path))?;
             file.sync().map_err(Error::io("sync", &path))?;
+            if made {
+                let folder = &self.layout.folder;
+                files.sync_folder(folder).map_err(Error::io("sync", folder))?;
+            }
             from += now.len() as u64 / self.layout.width;
             bytes = later;
         }

@@ -1,5 +1,6 @@
 mod crash;
 mod flips;
+mod lost;
 
 use super::faulty::FaultyDisk;
 use super::{DiskJournal, Error, Options};

@@ -16,6 +16,7 @@ use super::presync::Presync;
 use super::replayer::Replayer;
 use super::{Database as Copy, DiskJournal, Error as DiskError, open_index};
 use cordee_protocol::db::{Db, Keys, Kind};
+use cordee_protocol::log::Keep;
 use cordee_protocol::sync::database::{self, Database, Held, Local, Rooted};
 use cordee_protocol::sync::verify::{Pinned, Verified};
 use cordee_protocol::{Digest, Location, Operations, Target};
@@ -70,17 +71,19 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Fit `journal` to `target` and give it to a thread. Blocks while it is replayed.
+    /// Fit `journal` to `target` and give it to a thread; below the target's start `keep` says what stays. Blocks while it is
+    /// replayed.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
     ///
     /// # Errors
     /// As [`Local::open`]; also if there is no thread to be had.
-    pub fn open(journal: DiskJournal, target: Target, kind: Kind) -> Result<Self, Error> {
+    pub fn open(journal: DiskJournal, target: Target, kind: Kind, keep: Keep) -> Result<Self, Error> {
         let folder = journal.folder().to_owned();
         let index = open_index(&journal, kind).map_err(Error::Journal)?;
-        let disk = Disk::open(journal, target, Replayer::new(Keys::with_index(kind, index)))?;
+        let state = Replayer::new(Keys::with_index(kind, index));
+        let disk = Disk::open(journal, target, state)?.keeping(keep);
         let held = disk.held();
         let (orders, received) = mpsc::channel(QUEUE);
         let (failed, failure) = oneshot::channel();

@@ -3,14 +3,17 @@
 use crate::nodes::{Node, cordee, json, stderr};
 use crate::watched::{get, metric};
 use serde_json::Value;
+use std::fs::File;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 const OPS: u64 = 20_000;
 
-fn flip(node: &Node, file: &str) -> PathBuf {
+/// The record, or the one file of a kind.
+fn file_of(node: &Node, file: &str) -> PathBuf {
     let folder = node.path().join("data");
-    let path = match file {
+    match file {
         "record" => folder.join(file),
         runs => std::fs::read_dir(folder.join(runs))
             .unwrap()
@@ -18,7 +21,11 @@ fn flip(node: &Node, file: &str) -> PathBuf {
             .unwrap()
             .unwrap()
             .path(),
-    };
+    }
+}
+
+fn flip(node: &Node, file: &str) -> PathBuf {
+    let path = file_of(node, file);
     let mut bytes = std::fs::read(&path).unwrap();
     let at = bytes.len() / 2 + 2;
     bytes[at] ^= 0x10;
@@ -98,4 +105,179 @@ fn a_node_with_a_damaged_disk_serves_nothing_false_and_is_not_blamed() {
     let output = at(OPS / 2);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("damaged at byte"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_that_is_missing_or_short_is_named_and_mended_from_a_peer() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", OPS);
+    let publisher = publisher.serve(&[]);
+    let copy = Node::new(place.path(), "copy");
+    let output = copy.sync(&target, &[publisher.address("tcp")]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    for file in ["operations", "offsets", "nodes"] {
+        for short in [false, true] {
+            let path = file_of(&copy, file);
+            if short {
+                let len = std::fs::metadata(&path).unwrap().len();
+                File::options()
+                    .write(true)
+                    .open(&path)
+                    .unwrap()
+                    .set_len(len * 2 / 3)
+                    .unwrap();
+            } else {
+                std::fs::remove_file(&path).unwrap();
+            }
+            let case = format!("{file}, short: {short}");
+            let output = check(&copy, &[]);
+            assert_eq!(output.status.code(), Some(3), "{case}: {}", stderr(&output));
+            assert_eq!(
+                json(&output)["places"][0]["file"],
+                path.to_str().unwrap(),
+                "{case}"
+            );
+            let output = check(&copy, &["--repair", "--peer", publisher.address("tcp")]);
+            assert_eq!(output.status.code(), Some(0), "{case}: {}", stderr(&output));
+            assert!(json(&output)["mended_ops"].as_u64().unwrap() > OPS / 4, "{case}");
+            let output = check(&copy, &[]);
+            assert_eq!(output.status.code(), Some(0), "{case}: {}", stderr(&output));
+            assert_eq!(
+                copy.folder().existing().unwrap().target().to_string(),
+                target,
+                "{case}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_repair_that_is_killed_is_ended_by_the_next() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", OPS);
+    let copy = Node::new(place.path(), "copy");
+    {
+        let fast = publisher.serve(&[]);
+        let output = copy.sync(&target, &[fast.address("tcp")]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let whole = std::fs::metadata(file_of(&copy, "operations")).unwrap().len();
+    let slow = publisher.serve(&[
+        ("CORDEE_SERVE__BYTES_PER_SECOND", "1000000"),
+        ("CORDEE_SERVE__BURST_BYTES", "0"),
+    ]);
+    let path = file_of(&copy, "operations");
+    std::fs::remove_file(&path).unwrap();
+    let dir = copy.path().to_str().unwrap();
+    let args = [
+        "db",
+        "check",
+        "--repair",
+        "-C",
+        dir,
+        "--peer",
+        slow.address("tcp"),
+    ];
+    let mut repair = cordee(&args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    let len = || std::fs::metadata(&path).map_or(0, |file| file.len());
+    while len() == 0 {
+        assert!(start.elapsed() < Duration::from_secs(60), "nothing was mended");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    repair.kill().unwrap();
+    repair.wait().unwrap();
+    let left = len();
+    assert!(left > 0 && left < whole, "{left} of {whole}");
+    drop(slow);
+    // What is left is named, and not believed.
+    let output = check(&copy, &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let fast = publisher.serve(&[]);
+    let output = check(&copy, &["--repair", "--peer", fast.address("tcp")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    // What was mended before the kill was not fetched again.
+    let mended = json(&output)["mended_ops"].as_u64().unwrap();
+    assert!(mended < OPS, "{mended}");
+    assert_eq!(copy.folder().existing().unwrap().target().to_string(), target);
+}
+
+#[test]
+fn a_sync_over_a_damaged_offset_table_says_what_to_do() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", OPS);
+    let publisher = publisher.serve(&[]);
+    let copy = Node::new(place.path(), "copy");
+    let output = copy.sync(&target, &[publisher.address("tcp")]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let path = file_of(&copy, "offsets");
+    let len = std::fs::metadata(&path).unwrap().len() as usize;
+    std::fs::write(&path, vec![0x5a; len]).unwrap();
+    let output = copy.sync(&target, &[publisher.address("tcp")]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(
+        said.contains("damaged at byte") && said.contains("cordee db check --repair"),
+        "{said}"
+    );
+    assert!(said.contains(path.to_str().unwrap()), "{said}");
+    let output = check(&copy, &["--repair", "--peer", publisher.address("tcp")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let output = copy.sync(&target, &[publisher.address("tcp")]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(json(&output)["ops_fetched"], 0);
+}
+
+#[test]
+fn two_processes_on_one_folder_and_an_unknown_version_are_named() {
+    // E4
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", 3000);
+    let serving = publisher.serve(&[]);
+    let dir = publisher.path().to_str().unwrap();
+    for args in [
+        &["apply", "-C", dir, "/dev/null"][..],
+        &["import", "-C", dir, "/dev/null"],
+        &["export", "-C", dir, "/nowhere/file"],
+        &["db", "check", "-C", dir],
+        &["run", "-C", dir, "--http", "off"],
+        &[
+            "sync",
+            "-C",
+            dir,
+            "--target",
+            &target,
+            "--peer",
+            "/ip4/127.0.0.1/tcp/1",
+        ],
+    ] {
+        let output = cordee(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", stderr(&output));
+        let said = stderr(&output);
+        assert!(
+            said.contains("another cordee process uses") && said.contains(dir),
+            "{args:?}: {said}"
+        );
+    }
+    drop(serving);
+    let record = file_of(&publisher, "record");
+    let mut bytes = publisher.record();
+    bytes[9] = 7;
+    std::fs::write(&record, bytes).unwrap();
+    for args in [
+        &["get", "-C", dir, "--at", "1"][..],
+        &["run", "-C", dir, "--http", "off"],
+    ] {
+        let output = cordee(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", stderr(&output));
+        let said = stderr(&output);
+        assert!(
+            said.contains("format version 7") && said.contains(record.to_str().unwrap()),
+            "{said}"
+        );
+    }
 }

@@ -2,9 +2,13 @@
 
 mod bench;
 mod bootstrap;
+mod checkpoint;
 mod damage;
+mod following;
 mod nodes;
 mod peers;
+mod retention;
+mod snapshots;
 #[cfg(feature = "lies")]
 mod testnet;
 mod updates;

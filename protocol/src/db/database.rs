@@ -10,9 +10,10 @@ use super::view::{View, value_of};
 use super::{Key, Malformed, Operation, Replayed, State, immutable, keyless};
 use crate::codec;
 use crate::digest::Digest;
-use crate::log::{Journal, Log, Mark, authenticated};
-use crate::mmr::{Location, Nodes};
+use crate::log::{Journal, Log, Mark, Retention, authenticated};
+use crate::mmr::{Edge, Location, Nodes};
 use crate::sync::Target;
+use crate::sync::verify::Verified;
 use bytes::Bytes;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
@@ -60,6 +61,8 @@ pub enum Error<E: std::error::Error + 'static> {
 pub struct Db<J, I = MemoryIndex> {
     log: Log<J>,
     keys: Keys<I>,
+    /// What is kept of the log; everything without it.
+    pub(super) retention: Option<Retention>,
 }
 
 type Outcome<T, J> = Result<T, Error<<J as Nodes>::Error>>;
@@ -97,7 +100,11 @@ impl<J: Journal, I: Index> Db<J, I> {
             }
             let log = Log::open(journal)?;
             let keys = Keys::with_index(kind, index).fresh(0);
-            let mut db = Self { log, keys };
+            let mut db = Self {
+                log,
+                keys,
+                retention: None,
+            };
             db.apply(&Batch::new(), None)?;
             db.commit()?;
             return Ok(db);
@@ -118,7 +125,11 @@ impl<J: Journal, I: Index> Db<J, I> {
             return Err(Malformed { at, source }.into());
         }
         keys.cover(log.bounds(), got).map_err(self::index)?;
-        Ok(Self { log, keys })
+        Ok(Self {
+            log,
+            keys,
+            retention: None,
+        })
     }
 
     /// A database from a log that ends in a commit and is durable, and the state that was replayed from it.
@@ -131,7 +142,11 @@ impl<J: Journal, I: Index> Db<J, I> {
         // here as after opening the journal again; and a sync whose target moved began to replay below its last start.
         keys.prune(log.bounds().start).map_err(index)?;
         keys.cover(log.bounds(), log.root()).map_err(index)?;
-        Ok(Self { log, keys })
+        Ok(Self {
+            log,
+            keys,
+            retention: None,
+        })
     }
 
     /// Its kind.
@@ -289,13 +304,57 @@ impl<J: Journal, I: Index> Db<J, I> {
         Ok(())
     }
 
-    /// Make all applied batches durable, as one database.
+    /// Make all applied batches durable, as one database; what is no longer to be kept ([`Self::keep`]) goes with it.
     ///
     /// # Errors
     /// [`Error::Log`]; [`Error::Index`], and then it is durable nevertheless, but has to be opened again.
     pub fn commit(&mut self) -> Outcome<(), J> {
+        self.release()?;
         self.log.commit(self.floor())?;
         self.keys.cover(self.log.bounds(), self.log.root()).map_err(index)
+    }
+
+    /// Go on to `target` by proven operations that follow the last commit, all or nothing; durable only after
+    /// [`Self::commit`]. How a copy follows its publisher.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if they do not lead from here to the target's root, [`Error::Malformed`] if they are of no database
+    /// of this kind, and then nothing has changed; else [`Error::Log`] or [`Error::Index`], and the database must be opened
+    /// again.
+    pub fn extend(&mut self, target: &Target, batches: &[Verified]) -> Outcome<(), J> {
+        let size = self.log.size();
+        let peaks = self.log.pinned_nodes_at(size)?;
+        let mut edge = Edge::new(size, Some(&peaks));
+        let mut probe = Keys::new(self.kind());
+        probe.floor = self.keys.floor;
+        for batch in batches {
+            let range = batch.range();
+            if range.start != edge.size() {
+                return Err(Error::Refused("proven operations that do not follow each other"));
+            }
+            edge.join(&range, batch.nodes());
+            probe.replay(range.start, batch.operations())?;
+        }
+        let got = edge.root().unwrap_or_default();
+        if edge.size() != target.end() || got != *target.root() || edge.torn_at().is_some() {
+            let want = *target.root();
+            return Err(Error::Corrupt { want, got });
+        }
+        let last = Location::new(target.end().get().saturating_sub(1)).unwrap_or_default();
+        let malformed = |what| Malformed {
+            at: last,
+            source: codec::Error::Invalid(what),
+        };
+        match probe.last()? {
+            Some(Replayed::Commit(floor)) if floor.is_none_or(|floor| floor >= self.log.bounds().start) => {}
+            Some(Replayed::Commit(_)) => return Err(malformed("a floor below what is held").into()),
+            _ => return Err(malformed("not the commit that a database ends in").into()),
+        }
+        self.log.extend(batches)?;
+        for batch in batches {
+            self.keys.replay(batch.range().start, batch.operations())?;
+        }
+        self.keys.settle().map_err(index)
     }
 
     /// Drop operations below `start`: at most the floor, or the last commit if there is no floor (F4.10). An immutable

@@ -26,6 +26,7 @@ mod keyless;
 pub mod keys;
 pub mod kind;
 pub mod operation;
+mod retention;
 mod table;
 mod view;
 

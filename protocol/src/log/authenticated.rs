@@ -7,6 +7,7 @@ use crate::digest::Digest;
 use crate::mmr::nodes::peaks_at;
 use crate::mmr::proof::{self, Proof, prove};
 use crate::mmr::{Edge, Elements, Frontier, Location, hash};
+use crate::sync::verify::Verified;
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -127,6 +128,20 @@ impl<J: Journal> Log<J> {
     ) -> Result<(), Error<J::Error>> {
         self.journal.append(operations, nodes)?;
         self.frontier = frontier;
+        Ok(())
+    }
+
+    /// Append proven operations that follow the newest one, with the nodes that were proven with them.
+    ///
+    /// # Errors
+    /// [`Error::Journal`], after which the log must be opened again.
+    pub(crate) fn extend(&mut self, batches: &[Verified]) -> Result<(), Error<J::Error>> {
+        for batch in batches {
+            self.journal.append(batch.operations(), batch.nodes())?;
+        }
+        let size = self.journal.bounds().end;
+        let peaks = peaks_at(&self.journal, size)?.ok_or(Error::MissingNodes(size))?;
+        self.frontier = Frontier::new(size, peaks).ok_or(Error::MissingNodes(size))?;
         Ok(())
     }
 

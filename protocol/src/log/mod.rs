@@ -7,14 +7,16 @@
 //!   nodes       pinned at start | pos(start) .. pos(size)
 //! ```
 //! No operation type is known here: [`journal`] stores bytes and digests, [`authenticated`] hashes and proves,
-//! [`check`] finds what does not fit together any more.
+//! [`check`] finds what does not fit together any more, [`keep`] says what may go.
 
 pub mod authenticated;
 pub mod check;
 pub mod journal;
+pub mod keep;
 pub mod operations;
 
 pub use authenticated::Log;
 pub use check::Damage;
 pub use journal::{Journal, Mark, MemoryJournal};
+pub use keep::{Keep, Retention};
 pub use operations::Operations;

@@ -1,7 +1,9 @@
 //! The local side of a sync: takes proven batches in order, and becomes a database at the end (ENGINE E5 to E13, W9).
 
+mod ahead;
 mod local;
 
+pub use ahead::{Ahead, Behind};
 pub use local::Local;
 
 use super::target::Target;

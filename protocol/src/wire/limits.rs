@@ -22,9 +22,14 @@ pub const MAX_ANSWER: usize = MAX_OPERATION_BYTES + MAX_OVERHEAD;
 /// A network's or kind's name, at most.
 pub const MAX_NAME: usize = 64;
 
-/// A checkpoint inside a status, at most: 16 signatures of 64 bytes with keys of 32 are 1.5 KiB.
-pub const MAX_CHECKPOINT: usize = 2048;
+/// Signers of a checkpoint, at most: enough for a council; and a checkpoint stays one small message.
+pub const MAX_SIGNERS: usize = 16;
+
+/// A signed checkpoint, at most. Its body: two names with their lengths (130), height and time (10 each), a root, two
+/// locations (9 each), a flag, and a set of 16 keys with two numbers (514), which is 715; its signatures: 16 of 64 bytes
+/// with keys of 32 and their count (1,537). Together 2,252, and some room.
+pub const MAX_CHECKPOINT: usize = 2304;
 
 /// An ask, at most: a status (two names of up to 64 bytes with their lengths, three numbers of up to 9 bytes, an optional
-/// root, an optional checkpoint with its length) and a tag are 2,242 bytes; a range is less.
-pub const MAX_ASK: usize = 2304;
+/// root, an optional checkpoint with its length) and a tag are 2,498 bytes; a range is less.
+pub const MAX_ASK: usize = 2560;

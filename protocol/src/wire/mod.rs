@@ -37,12 +37,14 @@
 //! # Not here
 //! Operations are opaque bytes. Who is asked, and what a bad answer costs: `resolver_p2p::policy`.
 
+pub mod checkpoint;
 pub mod limits;
 pub mod message;
 pub mod request;
 pub mod response;
 pub mod status;
 
+pub use checkpoint::{Checkpoint, Signed};
 pub use message::{Answer, Ask, Frame};
 pub use request::{Kind, Request};
 pub use response::Response;

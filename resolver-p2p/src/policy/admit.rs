@@ -1,6 +1,7 @@
 //! Who may connect: nobody who is banned, and not too many of one address prefix (P22, P23).
 
 use super::Policy;
+use super::peer::Peer;
 use super::prefix::Prefix;
 use super::score::Ban;
 use std::net::IpAddr;
@@ -35,6 +36,25 @@ impl<P: Copy + Ord> Policy<P> {
         if !prefix.is_shared() || exempt {
             return Ok(());
         }
+        self.has_place(prefix)
+    }
+
+    /// Whether somebody may connect from `address`, before it has said who it is: a handshake costs more than to refuse one. As
+    /// long as a configured peer is not connected, it may be that one.
+    ///
+    /// # Errors
+    /// [`Denied::Probation`], [`Denied::Crowded`].
+    pub fn admit_address(&self, address: Option<IpAddr>) -> Result<(), Denied> {
+        let prefix = Prefix::of(address);
+        let expected = |peer: &Peer| peer.link.is_none() && peer.score.is_trusted();
+        if !prefix.is_shared() || self.peers.values().any(expected) {
+            return Ok(());
+        }
+        self.has_place(prefix)
+    }
+
+    /// Whether a prefix whose addresses may be one person's has room for one more connection.
+    fn has_place(&self, prefix: Prefix) -> Result<(), Denied> {
         let neighbours = (self.peers.values())
             .filter(|peer| peer.link == Some(prefix))
             .count();

@@ -51,6 +51,11 @@ impl<P: Copy + Ord> Policy<P> {
         let copies = self.fetches.remove(&id).map(|fetch| fetch.copies);
         for copy in copies.unwrap_or_default() {
             if let Some(attempt) = self.release(copy) {
+                let new = self.new_rate();
+                if let Some(peer) = self.peers.get_mut(&attempt.peer) {
+                    let seconds = now.saturating_sub(attempt.sent + peer.trip).as_secs_f64();
+                    peer.rate.at_most(attempt.ahead as f64 / seconds.max(1e-9), new);
+                }
                 self.linger(now, attempt.peer, copy);
             }
         }

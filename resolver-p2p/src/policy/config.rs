@@ -86,15 +86,18 @@ pub struct RateConfig {
     /// Substreams open to one peer, withdrawn and timed out requests included: these run on until the transfer ends.
     /// Well below what a server lets one connection open (256 here, 100 by default in libp2p).
     pub streams_max: usize,
-    /// Share of the picks that ignore rates, so that a peer's luck can change; and the most of the slots in use that such
-    /// picks and those of new peers have at once (one at least).
+    /// Share of the picks that ignore rates, so that a peer's luck can change (P32).
     pub explore: f64,
+    /// The most of the slots in use that such picks and those of new peers have at once (one at least). With 1,000 peers, the median
+    /// goodput was 90 % of what the chosen ones carry at 0.03, and 87 % at 0.05; both took 30 s.
+    pub explore_slots: f64,
 }
 
 /// The life of one request (P2, P21, P30, P33, P35).
 #[derive(Clone, Debug)]
 pub struct FetchConfig {
-    /// Requests in flight over all peers. Memory is about 2 * `in_flight` * 1 MiB: 128 MiB.
+    /// Requests in flight over all peers, and an eighth more for second copies. Memory is about 2 * 9/8 * `in_flight` * 1 MiB:
+    /// 144 MiB.
     pub in_flight: NonZeroUsize,
     /// Requests that callers may have open, in flight, waiting or awaiting their verdict. Callers beyond wait.
     pub open: NonZeroU32,
@@ -253,6 +256,7 @@ impl Default for RateConfig {
             window_max: 16,
             streams_max: 64,
             explore: 0.1,
+            explore_slots: 0.03,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::Policy;
 use super::fetch::{Attempt, AttemptId, Fetch, FetchId, beginning, patience};
 use super::peer::Peer;
 use super::prefix::Prefix;
-use super::select::{Candidate, Pick, pick};
+use super::select::{Candidate, Line, Pick, pick};
 use cordee_protocol::Request;
 use cordee_protocol::wire::limits::SOFT_OPERATION_BYTES;
 use std::collections::BTreeMap;
@@ -85,10 +85,18 @@ impl<P: Copy + Ord> Policy<P> {
         let loads = self.prefix_loads();
         let candidates: Vec<_> = (tier.iter())
             .filter(|(_, peer)| peer.has_room(&self.config) && self.prefix_has_room(peer, &loads))
-            .map(|(name, peer)| Candidate {
-                peer: *name,
-                seconds: (peer.bytes_in_flight + bytes) as f64 / peer.rate.estimate().unwrap_or(new).max(1.0),
-                fresh: peer.asked == 0,
+            .map(|(name, peer)| {
+                let rate = peer.rate.estimate().unwrap_or(new).max(1.0);
+                let line = Line {
+                    rate,
+                    trip: peer.trip.as_secs_f64(),
+                };
+                Candidate {
+                    peer: *name,
+                    seconds: line.seconds(peer.bytes_in_flight + bytes),
+                    gain: line.gain(peer.in_flight, bytes),
+                    fresh: peer.asked == 0,
+                }
             })
             .collect();
         // A second copy is not for exploring.
@@ -101,7 +109,7 @@ impl<P: Copy + Ord> Policy<P> {
     /// least. A peer may be a thousand times slower than the best, and holds its slot for as much longer.
     fn has_room_to_explore(&self) -> bool {
         let exploring = self.attempts.values().filter(|attempt| attempt.explores).count();
-        let share = self.config.rate.explore.clamp(0.0, 1.0) * self.attempts.len() as f64;
+        let share = self.config.rate.explore_slots.clamp(0.0, 1.0) * self.attempts.len() as f64;
         exploring < (share as usize).max(1)
     }
 
@@ -160,7 +168,7 @@ impl<P: Copy + Ord> Policy<P> {
         // Of a peer that nothing is known of, nothing is expected but by comparison with faster ones.
         let faster = Some(new).filter(|new| *new > self.config.rate.assumed);
         let rate = peer.rate.estimate().or(faster);
-        let request = self.fitting(fetch.request, peer, rate);
+        let request = self.fitting(fetch.request, peer, rate, pick.explores);
         let bytes = self.expected_bytes(request.max_ops());
         let (Some(fetch), Some(peer)) = (self.fetches.get_mut(&id), self.peers.get_mut(&name)) else {
             return;
@@ -173,7 +181,8 @@ impl<P: Copy + Ord> Policy<P> {
         peer.in_flight += 1;
         peer.bytes_in_flight += bytes;
         let ahead = peer.bytes_in_flight;
-        let patience = patience(&self.config.fetch, ahead, rate, &mut self.rng);
+        let quickest = peer.quickest.unwrap_or(peer.trip);
+        let patience = patience(&self.config.fetch, ahead, rate, quickest, &mut self.rng);
         self.attempts.insert(
             attempt,
             Attempt {
@@ -185,7 +194,7 @@ impl<P: Copy + Ord> Policy<P> {
                 rate,
                 deadline: now + patience,
                 bytes,
-                depth: peer.in_flight,
+                trip: peer.trip,
                 explores: pick.explores,
             },
         );
@@ -197,14 +206,16 @@ impl<P: Copy + Ord> Policy<P> {
     }
 
     /// As much of `request` as `peer` should be asked for: one operation on parole (P21), little while it is probed (P30),
-    /// else what it brings in a second (P33).
-    fn fitting(&self, request: Request, peer: &Peer, rate: Option<f64>) -> Request {
+    /// or first asked only to learn how fast it is, else what it brings in a second (P33).
+    fn fitting(&self, request: Request, peer: &Peer, rate: Option<f64>, explores: bool) -> Request {
         let config = &self.config.fetch;
         if peer.parole_until.is_some() {
             return beginning(request, 1, f64::MAX);
         }
         let bytes = if peer.is_probed(&self.config) {
             config.probe_bytes
+        } else if explores && peer.asked == 0 {
+            config.request_bytes_min
         } else if let Some(rate) = rate {
             let bytes = (rate * config.request_time.as_secs_f64()) as u64;
             bytes.max(config.request_bytes_min)

@@ -86,9 +86,10 @@ impl<P: Copy> Receipt<P> {
 pub(super) struct Delivered {
     pub(super) bytes: u64,
     pub(super) sent: Duration,
+    /// From asking to its end.
+    pub(super) took: Duration,
+    /// What its bytes took alone ([`Peer::on_delivered`](super::peer::Peer::on_delivered)).
     pub(super) seconds: f64,
-    /// Requests that the peer worked on meanwhile, on average.
-    pub(super) shared: f64,
 }
 
 /// A request that is with a peer.
@@ -106,8 +107,8 @@ pub(super) struct Attempt<P> {
     pub(super) deadline: Duration,
     /// Bytes expected.
     pub(super) bytes: u64,
-    /// Requests in flight at the peer when this was sent, this included.
-    pub(super) depth: usize,
+    /// The peer's round trip, as known when this was sent.
+    pub(super) trip: Duration,
     /// It was sent to learn of the peer.
     pub(super) explores: bool,
 }
@@ -171,11 +172,18 @@ impl<P: Ord> Fetch<P> {
 ///
 /// - `ahead`: bytes in flight at the peer, this request included.
 /// - `rate`: its bytes per second; of a peer that was never measured, the median of the others; `None` if nobody was.
-pub(super) fn patience(config: &FetchConfig, ahead: u64, rate: Option<f64>, rng: &mut impl Rng) -> Duration {
+/// - `quickest`: what even its quickest answer took: a round trip, and what it thinks, which few bytes do not make shorter.
+pub(super) fn patience(
+    config: &FetchConfig,
+    ahead: u64,
+    rate: Option<f64>,
+    quickest: Duration,
+    rng: &mut impl Rng,
+) -> Duration {
     let seconds = match rate {
         None => config.timeout_first.as_secs_f64(),
         Some(rate) => {
-            let expected = ahead as f64 / rate.max(1.0);
+            let expected = quickest.as_secs_f64() + ahead as f64 / rate.max(1.0);
             let (min, max) = (config.timeout_min.as_secs_f64(), config.timeout_max.as_secs_f64());
             (config.timeout_factor * expected).min(max).max(min)
         }
@@ -205,15 +213,17 @@ mod tests {
     #[test]
     fn p33_deadlines_follow_rate_within_bounds() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        for (case, ahead, rate, seconds) in [
-            ("unknown rate", 1 << 20, None, 10.0),
-            ("fast", 1 << 20, Some(1e9), 2.0),
-            ("3 x expected", 4_000_000, Some(1e6), 12.0),
-            ("slow", 1 << 30, Some(1e3), 30.0),
-            ("no rate at all", 1 << 20, Some(0.0), 30.0),
+        for (case, ahead, rate, quickest, seconds) in [
+            ("unknown rate", 1 << 20, None, 0, 10.0),
+            ("fast", 1 << 20, Some(1e9), 0, 2.0),
+            ("3 x expected", 4_000_000, Some(1e6), 0, 12.0),
+            ("slow", 1 << 30, Some(1e3), 0, 30.0),
+            ("no rate at all", 1 << 20, Some(0.0), 0, 30.0),
+            ("few bytes of a peer that thinks", 100, Some(1e6), 2000, 6.0),
         ] {
             for _ in 0..100 {
-                let time = patience(&FetchConfig::default(), ahead, rate, &mut rng).as_secs_f64();
+                let quickest = Duration::from_millis(quickest);
+                let time = patience(&FetchConfig::default(), ahead, rate, quickest, &mut rng).as_secs_f64();
                 assert!((seconds * 0.9..=seconds * 1.1).contains(&time), "{case}: {time}");
             }
         }

@@ -4,14 +4,18 @@
 //!   journal ....... | tip | buffered | buffered | asked | ...      what lies behind the tip cannot be stored before it
 //! ```
 //! Few requests hold up a sync: the one at the journal's tip, which is the lowest start among the open requests for
-//! operations of the newest size, and those for boundaries, which bring peaks. If one of them takes longer than 95 of 100
-//! answers did, than a factor of what its peer or the median of all should need, and than a minimum (both in
-//! [`HedgeConfig`]), another peer is asked for the same. The first answer that verifies wins; the other copy is withdrawn
-//! and costs its peer nothing.
+//! operations of the newest size, and those for boundaries, which bring peaks. Those that went to a peer to learn of it will: it
+//! may be a thousand times slower than the others, and the buffer ahead of the tip is full before it has answered. If one of them
+//! takes longer than 95 of 100 answers did (which does not count for what explores), than a factor of what its peer or the median
+//! of all should need, and than a minimum (both in [`HedgeConfig`]), another peer is asked for the same. When half of the slots
+//! are free and nothing else is wanted, it already holds everything up, and what its peer should need no longer counts: most
+//! peers may be too far to have it before the best ones have brought all the rest. The first answer that verifies wins;
+//! the other copy is withdrawn and costs its peer nothing.
 //!
 //! # Always
 //! 1. At most two copies of a request are in flight.
-//! 2. Second copies are at most [`HedgeConfig::share`] of the bytes asked for.
+//! 2. Second copies are at most [`HedgeConfig::share`] of the bytes asked for, and take at most an eighth of
+//!    [`FetchConfig::in_flight`](super::config::FetchConfig::in_flight) beyond the slots of first ones.
 
 use super::config::HedgeConfig;
 use super::fetch::{Fetch, FetchId};
@@ -82,7 +86,7 @@ impl Traffic {
 }
 
 impl<P: Copy + Ord> Policy<P> {
-    /// The requests that may have a second copy: that at the tip, and boundaries.
+    /// The requests that may have a second copy: that at the tip, boundaries, and those that explore.
     fn hedgeable(&self) -> Vec<FetchId> {
         let open = || self.fetches.iter().filter(|(_, fetch)| fetch.is_wanted());
         let newest = open().map(|(_, fetch)| fetch.request.size()).max();
@@ -91,7 +95,14 @@ impl<P: Copy + Ord> Policy<P> {
             .filter(|(_, fetch)| fetch.request.kind() == Kind::Operations)
             .min_by_key(|(_, fetch)| fetch.request.start());
         let boundaries = newest().filter(|(_, fetch)| fetch.request.kind() == Kind::Boundary);
-        tip.into_iter().chain(boundaries).map(|(id, _)| *id).collect()
+        let explores = |copy| self.attempts.get(copy).is_some_and(|attempt| attempt.explores);
+        let exploring = newest()
+            .filter(|(_, fetch)| fetch.request.kind() == Kind::Operations)
+            .filter(|(_, fetch)| fetch.copies.iter().any(explores));
+        let all = tip.into_iter().chain(boundaries).chain(exploring);
+        let mut ids: Vec<_> = all.map(|(id, _)| *id).collect();
+        ids.dedup();
+        ids
     }
 
     /// When the one copy of `fetch` has taken too long.
@@ -101,11 +112,30 @@ impl<P: Copy + Ord> Policy<P> {
         let config = &self.config.hedge;
         // What the peer should need, or another one: who made itself look slow, and then falls silent, is not waited for.
         let rate = attempt.rate.unwrap_or(0.0).max(self.new_rate());
-        let expected = attempt.ahead as f64 / rate.max(1.0);
+        let expected = attempt.trip.as_secs_f64() + attempt.ahead as f64 / rate.max(1.0);
         // Nobody waits for a day, whatever the rate.
         let slow = Duration::from_secs_f64((expected * config.factor.max(0.0)).min(86_400.0));
-        let patience = slow.max(self.times.p95()).max(config.at_least);
+        // What explores says nothing of the others, nor they of it.
+        let usual = if attempt.explores {
+            Duration::ZERO
+        } else {
+            self.times.p95()
+        };
+        // Whatever this one should need: when all others have come, it is what everything waits for.
+        let slow = if self.is_held_up() {
+            slow.min(self.times.p95())
+        } else {
+            slow
+        };
+        let patience = slow.max(usual).max(config.at_least);
         Some((attempt.sent + patience).max(fetch.hedge_after))
+    }
+
+    /// Whether slots are free because nobody asks for more: the caller holds all that it may hold before the tip has come, or
+    /// the end is near.
+    fn is_held_up(&self) -> bool {
+        let waits = |fetch: &Fetch<P>| fetch.waits_since().is_some();
+        self.attempts.len() * 2 < self.config.fetch.in_flight.get() && !self.fetches.values().any(waits)
     }
 
     /// When [`Self::hedge`] next has something to think of.
@@ -130,7 +160,9 @@ impl<P: Copy + Ord> Policy<P> {
                 continue;
             }
             let bytes = self.expected_bytes(fetch.request.max_ops());
-            let room = self.attempts.len() < self.config.fetch.in_flight.get();
+            // What everything waits for does not wait for a slot.
+            let slots = self.config.fetch.in_flight.get();
+            let room = self.attempts.len() < slots + slots.div_ceil(8);
             if room
                 && self.traffic.allows(bytes, &self.config.hedge)
                 && let Choice::Peer(peer) = self.choose(now, id)

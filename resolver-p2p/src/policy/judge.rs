@@ -17,13 +17,13 @@ impl<P: Copy + Ord> Policy<P> {
     pub fn on_delivered(&mut self, now: Duration, peer: P, id: AttemptId, bytes: u64) -> Option<FetchId> {
         self.totals.answers += 1;
         self.totals.bytes_received += bytes;
-        let depth = self.peers.get(&peer).map_or(1, |record| record.in_flight);
         let Some(attempt) = self.release(id) else {
             self.totals.unwanted_bytes += bytes;
             self.on_stream_ended(now, peer, id);
             return None;
         };
-        let took = now.saturating_sub(attempt.sent);
+        let record = self.peers.get_mut(&peer);
+        let seconds = record.map_or(0.0, |record| record.on_delivered(now, attempt.sent));
         let wanted = match self.fetches.get_mut(&attempt.fetch) {
             Some(fetch) if fetch.is_wanted() => {
                 fetch.caller = Caller::Judges {
@@ -32,8 +32,8 @@ impl<P: Copy + Ord> Policy<P> {
                     delivered: Delivered {
                         bytes,
                         sent: attempt.sent,
-                        seconds: took.as_secs_f64(),
-                        shared: (attempt.depth + depth) as f64 / 2.0,
+                        took: now.saturating_sub(attempt.sent),
+                        seconds,
                     },
                 };
                 Some(attempt.fetch)
@@ -139,7 +139,7 @@ impl<P: Copy + Ord> Policy<P> {
             return None;
         };
         fetch.caller = Caller::Has;
-        self.times.on_answer(Duration::from_secs_f64(delivered.seconds));
+        self.times.on_answer(delivered.took);
         let receipt = Receipt {
             peer,
             root: fetch.root,
@@ -188,15 +188,10 @@ impl<P: Copy + Ord> Policy<P> {
         if let Some(record) = self.peers.get_mut(peer) {
             let quality = receipt.quality();
             record.score.on_verified(now, quality, &self.config.trust);
-            let Delivered {
-                bytes,
-                seconds,
-                shared,
-                ..
-            } = *delivered;
+            let Delivered { bytes, seconds, .. } = *delivered;
             record
                 .rate
-                .on_verified(bytes, seconds, shared, quality, &self.config.rate);
+                .on_verified(bytes, seconds, quality, &self.config.rate);
             record.window.on_answer(&self.config.rate);
             record.timeouts = 0;
             record.verified_operations += operations;

@@ -316,6 +316,12 @@ impl<P: Copy + Ord> Policy<P> {
         self.dispatch(now);
     }
 
+    /// The answer to the ask for a status.
+    pub fn on_status_answer(&mut self, now: Duration, peer: P, status: Status) {
+        self.peer(now, peer).on_round_trip(now);
+        self.on_status(now, peer, status);
+    }
+
     /// The ask for a status failed.
     ///
     /// - `unsupported`: the peer does not speak the protocol.
@@ -332,6 +338,13 @@ impl<P: Copy + Ord> Policy<P> {
         let config = self.config.trust.clone();
         self.peer(now, peer).score.release(now, &config);
         self.penalise(now, peer, Offence::Operator);
+        self.dispatch(now);
+    }
+
+    /// `peer` has passed on a forgery by another protocol, whose rules make sure that no honest peer does.
+    pub fn on_forgery(&mut self, now: Duration, peer: P) {
+        self.peer(now, peer);
+        self.penalise(now, peer, Offence::Forgery);
         self.dispatch(now);
     }
 
@@ -464,6 +477,7 @@ impl<P: Copy + Ord> Policy<P> {
             if record.link.is_some() && record.is_let_in() && !waits && record.status_due <= now {
                 record.status_due = now + config.status_every;
                 record.status_last = now;
+                record.status_sent = Some(now);
                 record.status_asked = Some(now + config.stream_lifetime);
                 self.actions.push_back(Action::AskStatus { peer: *peer });
             }

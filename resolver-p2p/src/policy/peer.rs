@@ -31,6 +31,12 @@ pub(super) struct Peer {
     pub(super) score: Score,
     pub(super) rate: Rate,
     pub(super) window: Window,
+    /// How long an answer takes that has hardly any bytes; zero until a status has told.
+    pub(super) trip: Duration,
+    /// What its quickest answer took, lately.
+    pub(super) quickest: Option<Duration>,
+    /// When the last transfer from it ended.
+    pub(super) delivered_at: Duration,
     /// Requests with it, and the bytes expected for them.
     pub(super) in_flight: usize,
     pub(super) bytes_in_flight: u64,
@@ -54,6 +60,8 @@ pub(super) struct Peer {
     pub(super) status_due: Duration,
     pub(super) status_last: Duration,
     pub(super) status_asked: Option<Duration>,
+    /// When the ask was sent whose answer will tell the round trip.
+    pub(super) status_sent: Option<Duration>,
     pub(super) asked: u64,
     pub(super) verified_operations: u64,
     pub(super) verified_bytes: u64,
@@ -69,6 +77,9 @@ impl Peer {
             score: Score::new(now),
             rate: Rate::default(),
             window: Window::new(&config.rate),
+            trip: Duration::ZERO,
+            quickest: None,
+            delivered_at: Duration::ZERO,
             in_flight: 0,
             bytes_in_flight: 0,
             lingering: BTreeMap::new(),
@@ -82,6 +93,7 @@ impl Peer {
             status_due: now,
             status_last: now,
             status_asked: None,
+            status_sent: None,
             asked: 0,
             verified_operations: 0,
             verified_bytes: 0,
@@ -110,6 +122,28 @@ impl Peer {
             self.window.on_setback();
             self.setback_at = now;
         }
+    }
+
+    /// A status came for the ask that was sent last: that took a round trip, and the wait behind answers that the peer was
+    /// sending: so the shortest is what counts.
+    pub(super) fn on_round_trip(&mut self, now: Duration) {
+        let Some(sent) = self.status_sent.take() else {
+            return;
+        };
+        let took = now.saturating_sub(sent);
+        let known = (self.trip > Duration::ZERO).then_some(self.trip);
+        self.trip = shortest(known, took);
+    }
+
+    /// A transfer that was asked for at `sent` has ended. Seconds that its bytes took alone: the peer began with them when the
+    /// ask had come, or when it was done with what it was sending before.
+    pub(super) fn on_delivered(&mut self, now: Duration, sent: Duration) -> f64 {
+        let began = (sent + self.trip).max(self.delivered_at);
+        self.delivered_at = now;
+        self.quickest = Some(shortest(self.quickest, now.saturating_sub(sent)));
+        // Whoever delays statuses does not look fast by that.
+        let least = now.saturating_sub(sent) / 16;
+        now.saturating_sub(began).max(least).as_secs_f64()
     }
 
     /// Whether its status covers `request`.
@@ -171,6 +205,14 @@ impl Peer {
             _ if self.score.is_limited(now, &config.trust) => State::Limited,
             _ => State::Ready,
         }
+    }
+}
+
+/// The shortest time, lately: a shorter one counts whole, a longer one a little.
+fn shortest(known: Option<Duration>, took: Duration) -> Duration {
+    match known {
+        Some(known) if took > known => known + (took - known) / 16,
+        _ => took,
     }
 }
 

@@ -15,11 +15,12 @@
 //! 3. Places in work = jobs in work = sum over peers; likewise for slow ones.
 
 mod bucket;
+
+pub use bucket::Bucket;
 #[cfg(test)]
 mod tests;
 
 use super::config::QuotaConfig;
-use bucket::Bucket;
 use cordee_protocol::Request;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -21,6 +21,8 @@ pub enum Offence {
     Disconnect,
     /// The operator said so.
     Operator,
+    /// Showed, outside of this protocol, what no honest peer passes on.
+    Forgery,
 }
 
 /// An offence and when it was committed.
@@ -34,12 +36,13 @@ pub struct Misdeed {
 
 impl Offence {
     /// Every offence.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Lie,
         Self::Unavailable,
         Self::Timeout,
         Self::Disconnect,
         Self::Operator,
+        Self::Forgery,
     ];
 
     /// The offence with this label.
@@ -55,6 +58,7 @@ impl Offence {
             Self::Timeout => "timeout",
             Self::Disconnect => "disconnect",
             Self::Operator => "operator",
+            Self::Forgery => "forgery",
         }
     }
 
@@ -66,12 +70,13 @@ impl Offence {
             Self::Timeout => "does not answer in time",
             Self::Disconnect => "disconnects with requests open",
             Self::Operator => "was banned by the operator",
+            Self::Forgery => "passed on a forged checkpoint",
         }
     }
 
     fn points(self) -> f64 {
         match self {
-            Self::Lie | Self::Operator => 50.0,
+            Self::Lie | Self::Operator | Self::Forgery => 50.0,
             Self::Disconnect => 20.0,
             Self::Unavailable => 5.0,
             Self::Timeout => 2.0,
@@ -79,7 +84,7 @@ impl Offence {
     }
 
     pub(super) fn is_provable(self) -> bool {
-        matches!(self, Self::Lie | Self::Operator)
+        matches!(self, Self::Lie | Self::Operator | Self::Forgery)
     }
 }
 

@@ -4,18 +4,50 @@
 //! P32 samples two eligible peers and takes the better one, and picks blindly one time in ten. Where links differ by a factor
 //! of a thousand, the better one of two is slow as a rule, and a blind pick holds its slot a hundred times as long as a good
 //! one: with 1,000 peers that came to 8 % of what they could carry. So all eligible peers are looked at, and what is limited
-//! is not how often a pick explores, but how many of the slots in use do so: a tenth, fresh and blind picks together.
-//! What each peer has in flight counts against it, so requests spread as soon as a fast peer is busy.
+//! is not how often a pick explores, but how many of the slots in use do so, fresh and blind picks together.
+//!
+//! # Soon, and much
+//! A request that ends soon frees its slot soon. But a line that is full brings no more by one request more, even if that
+//! request ends before any other peer would have answered: with 64 slots and hundreds of peers that is a slot lost. So of those
+//! who would answer within [`SOON`] times the time of the first, the one is picked whose line brings most by it ([`Line::gain`]).
 
 use rand::{Rng, RngExt};
+
+/// Who answers within so many times the time of the quickest is as good as that one.
+const SOON: f64 = 2.0;
+
+/// The way to a peer, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    /// Bytes a second.
+    pub(super) rate: f64,
+    /// Seconds of a round trip without data.
+    pub(super) trip: f64,
+}
+
+impl Line {
+    /// Seconds until the last of `bytes` has come that are asked for or in flight.
+    pub(super) fn seconds(&self, bytes: u64) -> f64 {
+        self.trip + bytes as f64 / self.rate
+    }
+
+    /// Bytes a second that one more request of `bytes` brings where `open` are: as much as the others, until the line is full.
+    pub(super) fn gain(&self, open: usize, bytes: u64) -> f64 {
+        let one = bytes as f64 / self.seconds(bytes).max(1e-9);
+        let carried = |requests: usize| (requests as f64 * one).min(self.rate);
+        carried(open + 1) - carried(open)
+    }
+}
 
 /// A peer that could be asked now.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate<P> {
     /// Its name.
     pub(super) peer: P,
-    /// Seconds until it would have answered: (bytes in flight + request) / rate.
+    /// Seconds until it would have answered.
     pub(super) seconds: f64,
+    /// Bytes a second more that it would bring.
+    pub(super) gain: f64,
     /// Never asked before: it gets one pick ahead of all others (P30).
     pub(super) fresh: bool,
 }
@@ -27,7 +59,7 @@ pub(super) struct Pick<P> {
     pub(super) explores: bool,
 }
 
-/// Pick one: who will have answered first. If `may_explore`, a fresh one goes before all, and a share of the picks,
+/// Pick one: who brings most, of those who answer soon. If `may_explore`, a fresh one goes before all, and a share of the picks,
 /// `explore`, is blind.
 pub(super) fn pick<P: Copy>(
     candidates: &[Candidate<P>],
@@ -49,8 +81,10 @@ pub(super) fn pick<P: Copy>(
         let (peer, explores) = (learnt.peer, true);
         return Some(Pick { peer, explores });
     }
-    let first = any().min_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
-    let (peer, explores) = (first.peer, false);
+    let first = any().map(|candidate| candidate.seconds).min_by(f64::total_cmp)?;
+    let soon = any().filter(|candidate| candidate.seconds <= first * SOON);
+    let best = soon.max_by(|a, b| a.gain.total_cmp(&b.gain).then(b.seconds.total_cmp(&a.seconds)))?;
+    let (peer, explores) = (best.peer, false);
     Some(Pick { peer, explores })
 }
 
@@ -61,7 +95,12 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     fn candidate(peer: u8, seconds: f64, fresh: bool) -> Candidate<u8> {
-        Candidate { peer, seconds, fresh }
+        Candidate {
+            peer,
+            seconds,
+            gain: 1.0,
+            fresh,
+        }
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Hub {
         let now = self.world.time.now();
         match purpose {
             Purpose::Status => match status_of(&bytes) {
-                Some(status) => state.policy.on_status(now, peer, status),
+                Some(status) => state.policy.on_status_answer(now, peer, status),
                 None => state.policy.on_status_failed(now, peer, false),
             },
             Purpose::Range(attempt) => {

@@ -1,7 +1,7 @@
 //! A thousand peers of any speed: what comes a second, and what could.
 //!
 //! # Scale
-//! Bytes are scaled, times are not: a byte of a scenario stands for [`SCALE`] bytes. Requests of 768 KiB are of 8 KiB here,
+//! Bytes are scaled, times are not: a byte of a scenario stands for [`SCALE`] bytes. Requests of 820 KiB are of 8.6 KiB here,
 //! links of 20 KB/s to 20 MB/s of 208 B/s to 208 KB/s, and every constant of the policy that is in bytes is divided alike. So
 //! some ten thousand requests, as many as a steady state needs, move 160 MB instead of 15 GB.
 //!
@@ -47,8 +47,9 @@ pub const STEADY: Range<f64> = 0.4..0.95;
 /// In which time the chosen peers are taken to be the same.
 pub const SLICE: Duration = Duration::from_secs(5);
 
-/// Operations in a request, of 512 bytes each.
+/// Operations in a request, and bytes of each, with some room.
 const BATCH: u64 = 16;
+const OPERATION: u64 = 560;
 
 /// 1,000 peers, and 20,000 requests.
 pub fn scenario(seed: u64) -> Scenario {
@@ -79,7 +80,7 @@ pub fn sized(seed: u64, peers: NodeId, requests: u64) -> Scenario {
     joiner.engine = plan::Config {
         max_outstanding_requests: NonZeroUsize::new(64).unwrap_or(NonZeroUsize::MIN),
         fetch_batch_size: some(BATCH),
-        batch_bytes: some((768 << 10) / SCALE),
+        batch_bytes: some(BATCH * OPERATION),
         max_buffered_bytes: (256 << 20) / SCALE,
         ..plan::Config::default()
     };

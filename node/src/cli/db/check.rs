@@ -3,7 +3,7 @@
 use super::super::progress::{self, Unit};
 use super::super::{Exit, Failure, FolderArgs, multiaddr, output, runtime};
 use crate::folder::{self, Database, Folder};
-use crate::mending;
+use crate::mending::{self, Mended};
 use crate::storage::check::Findings;
 use crate::storage::{self, DiskJournal};
 use clap::Args;
@@ -21,9 +21,9 @@ const SHOWN: usize = 10;
 /// Every operation is held against its leaf's digest, every inner node against its children, the peaks against the recorded
 /// root, the offset table against what it cuts, and key index and floor against the operations that they are made from.
 /// With --repair, operations that are damaged, or whose nodes or offsets are, are fetched again, proven under the recorded
-/// root, and written in place; a record with one changed byte is mended by its checksum, without a peer. A repair that is
-/// interrupted has damaged nothing: run it again. A file that is missing or too short is named, but not mended: remove
-/// `data` and sync again.
+/// root, and written in place, and so is what a file held that is missing or too short; a record with one changed byte is
+/// mended by its checksum, without a peer. A repair that is interrupted has damaged nothing: run it again. Without a record
+/// nothing is known of the rest: remove `data` and sync again.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  cordee db check -C alps\n  cordee db check -C alps --repair --peer \
@@ -136,10 +136,15 @@ impl Check {
         bar.finish_and_clear();
         let mut found = found.map_err(folder::Error::from)?;
         places.extend(named(&found));
-        let damaged = found.count + u64::from(mended_record);
-        let mut mended_ops = 0;
+        let mut damaged = found.count + u64::from(mended_record);
+        let (mut journal, mut mended_ops) = (journal, 0);
         if self.repair && found.count > 0 {
-            (mended_ops, found) = self.mend(&folder, &journal, found)?;
+            let mended = self.mend(&folder, journal, found)?;
+            for behind in &mended.behind {
+                damaged += behind.count;
+                places.extend(named(behind));
+            }
+            (journal, mended_ops, found) = (mended.journal, mended.operations, mended.left);
         }
         let ok = found.count == 0;
         if ok && matches!(journal.mark(), Some(Mark::Complete { .. })) {
@@ -157,12 +162,7 @@ impl Check {
         })
     }
 
-    fn mend(
-        &self,
-        folder: &Folder,
-        journal: &DiskJournal,
-        found: Findings,
-    ) -> Result<(u64, Findings), Failure> {
+    fn mend(&self, folder: &Folder, journal: DiskJournal, found: Findings) -> Result<Mended, Failure> {
         if self.peers.is_empty() && folder.config().network.peers.is_empty() {
             return Err(Failure::usage(
                 "nobody to ask: name a node with --peer MULTIADDR, or in `network.peers`",

@@ -378,6 +378,8 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
     }
 
     fn apply(&mut self, changes: impl IntoIterator<Item = (Key, Option<Location>)>, active: usize) {
+        // What a fresh index is told without a replay begins it.
+        self.runs = None;
         for (key, at) in changes {
             self.overlay.insert(key, at);
         }

@@ -10,6 +10,21 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 impl<F: Files> DiskJournal<F> {
+    /// The offset table and the operations must end together.
+    pub(in crate::storage) fn check_end(&self) -> Result<(), Error> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let last = Location::new(self.held.end.get() - 1).unwrap_or_default();
+        let (end, recorded) = (self.end_of(last)?, self.operations.end());
+        if end == recorded {
+            return Ok(());
+        }
+        let (path, offset) = self.offsets.locate(self.held.end.get() - 1);
+        let what = format!("the last operation ends at {end}, by the record at {recorded}");
+        Err(Error::corrupt(&path, offset, what))
+    }
+
     /// Where it is stored.
     pub fn locate(&self, damage: Damage) -> (PathBuf, u64) {
         match damage {

@@ -3,7 +3,7 @@
 use super::{Database, Error, Held, Rooted};
 use crate::db::{Malformed, Replayed, State};
 use crate::digest::Digest;
-use crate::log::{Journal, Log, Mark, Operations, authenticated};
+use crate::log::{Journal, Keep, Log, Mark, Operations, Retention, authenticated};
 use crate::mmr::nodes::peaks_at;
 use crate::mmr::{Edge, Frontier, Location, hash};
 use crate::sync::target::Target;
@@ -35,6 +35,8 @@ pub struct Local<J, S> {
     reused: bool,
     /// What could not be replayed behind that.
     malformed: Option<Malformed>,
+    /// What below the target's start is kept; nothing without it.
+    retention: Option<Retention>,
 }
 
 impl<J: Journal, S: State> Local<J, S> {
@@ -62,9 +64,27 @@ impl<J: Journal, S: State> Local<J, S> {
             unstored: None,
             reused: false,
             malformed: None,
+            retention: None,
         };
         local.fit()?;
         Ok(local)
+    }
+
+    /// Keep what `keep` says of what the journal holds below the target's start, where that belongs to the same log. Without
+    /// this, and of kinds without a floor always, a database holds exactly its target's range.
+    #[must_use]
+    pub fn keeping(mut self, keep: Keep) -> Self {
+        let mut retention = Retention::new(keep);
+        match self.journal.mark() {
+            Some(Mark::Complete {
+                floor: Some(floor), ..
+            }) => retention.on_target(*floor),
+            Some(Mark::Syncing(target)) => retention.on_target(target.start()),
+            _ => {}
+        }
+        retention.on_target(self.target.start());
+        self.retention = Some(retention);
+        self
     }
 
     /// What is held for the target.
@@ -188,11 +208,14 @@ impl<J: Journal, S: State> Local<J, S> {
         let goes_on = self.target.start() <= start && start <= self.held.size;
         let under_way = matches!(self.journal.mark(), Some(Mark::Syncing(_)));
         self.target = target;
+        if let Some(retention) = &mut self.retention {
+            retention.on_target(start);
+        }
         if self.cut && under_way && goes_on {
             // What is held was proven and replayed in this run, and stays (W22.1); so are the peaks at the new start known,
             // if those at the old one are (W22.3).
             if !begins_alike {
-                self.journal.prune(start)?;
+                self.release()?;
                 let known =
                     std::mem::replace(&mut self.held.pinned, peaks_at(&self.journal, start)?.is_some());
                 if self.held.pinned && !known {
@@ -272,6 +295,11 @@ impl<J: Journal, S: State> Local<J, S> {
         let floor = self.floor_of(last)?;
         let stored = self.journal.bounds();
         self.cut()?;
+        if floor.is_none() {
+            // Its keys are those of the operations that it holds.
+            self.retention = None;
+        }
+        self.release()?;
         // What lies below the target's start goes for good, or the database would be another one when it is opened again.
         if !self.is_complete() || self.journal.bounds() != stored {
             self.journal.commit(Mark::Complete { root: got, floor })?;
@@ -353,6 +381,20 @@ impl<J: Journal, S: State> Local<J, S> {
         self.fit()
     }
 
+    /// Drop what lies below the target's start, as far as it is not to be kept.
+    fn release(&mut self) -> Result<(), Error<J::Error>> {
+        let stored = self.journal.bounds();
+        let start = match &self.retention {
+            // What has no peaks of its own cannot be proven to anybody.
+            Some(retention) if self.journal.pinned().is_some() => retention.prune_to(&stored),
+            _ => Some(self.target.start()),
+        };
+        match start {
+            Some(start) if stored.start < start => Ok(self.journal.prune(start.min(self.target.start()))?),
+            _ => Ok(()),
+        }
+    }
+
     /// Cut the journal to what is held: no more than the target's range, or nothing if there is no use for it.
     fn cut(&mut self) -> Result<(), Error<J::Error>> {
         if self.cut {
@@ -375,9 +417,7 @@ impl<J: Journal, S: State> Local<J, S> {
                 // W9.1
                 self.journal.rewind(range.end)?;
             }
-            if stored.start < range.start {
-                self.journal.prune(range.start)?;
-            }
+            self.release()?;
         }
         self.cut = true;
         if let Some(pinned) = self.unstored.take() {

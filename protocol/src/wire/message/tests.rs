@@ -211,7 +211,7 @@ fn the_largest_ask_fits_and_nothing_longer_is_read() {
         checkpoint: Some(vec![0xff; MAX_CHECKPOINT].into()),
     };
     let bytes = Ask::Status(largest.clone()).to_vec();
-    assert_eq!(bytes.len(), 2242);
+    assert_eq!(bytes.len(), 2498);
     assert_eq!(Ask::from_slice(&bytes), Ok(Ask::Status(largest)));
     let range = Ask::Range(operations(MAX, MAX - MAX_OPERATIONS, MAX_OPERATIONS)).to_vec();
     assert!(range.len() <= bytes.len() && bytes.len() <= MAX_ASK);
@@ -271,7 +271,7 @@ fn names_are_short_and_utf_8() {
         ),
         (
             "a checkpoint above its limit",
-            vec![2, 0, 0, 0, 0, 0, 0, 1, 0x81, 0x10],
+            vec![2, 0, 0, 0, 0, 0, 0, 1, 0x81, 0x12],
             Some(Error::Length {
                 got: MAX_CHECKPOINT as u64 + 1,
                 max: MAX_CHECKPOINT as u64,

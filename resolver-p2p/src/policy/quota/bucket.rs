@@ -3,8 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+/// Tokens that come at a steady rate, up to a number.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub struct Bucket {
     /// Tokens per second; infinite for no limit.
     rate: f64,
     burst: f64,
@@ -13,7 +14,8 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn full(now: Duration, rate: Option<NonZeroU32>, burst: u32) -> Self {
+    /// A bucket with `burst` tokens, which fills at `rate` a second; `None` is no limit.
+    pub fn full(now: Duration, rate: Option<NonZeroU32>, burst: u32) -> Self {
         let burst = f64::from(burst);
         Self {
             rate: rate.map_or(f64::INFINITY, |rate| f64::from(rate.get())),
@@ -23,7 +25,8 @@ impl Bucket {
         }
     }
 
-    pub(super) fn refill(&mut self, now: Duration) {
+    /// Add what has come until `now`.
+    pub fn refill(&mut self, now: Duration) {
         if self.rate.is_finite() {
             let added = self.rate * now.saturating_sub(self.at).as_secs_f64();
             self.level = (self.level + added).min(self.burst);
@@ -31,14 +34,15 @@ impl Bucket {
         self.at = now;
     }
 
-    pub(super) fn take(&mut self, tokens: f64) {
+    /// Take tokens, into debt if there are too few.
+    pub fn take(&mut self, tokens: f64) {
         if self.rate.is_finite() {
             self.level -= tokens;
         }
     }
 
     /// How long until the bucket is out of debt; `None` if it is.
-    pub(super) fn wait(&mut self, now: Duration) -> Option<Duration> {
+    pub fn wait(&mut self, now: Duration) -> Option<Duration> {
         self.refill(now);
         // A bucket without burst serves as long as nothing is owed, one with burst as long as a token is there.
         let missing = self.burst.min(1.0) - self.level;
@@ -46,7 +50,7 @@ impl Bucket {
     }
 
     /// Whether a new bucket would have more.
-    pub(super) fn is_short(&mut self, now: Duration) -> bool {
+    pub fn is_short(&mut self, now: Duration) -> bool {
         self.refill(now);
         self.level < self.burst
     }

@@ -153,6 +153,11 @@ fn p23_a_prefix_has_a_quarter_of_slots_and_connections_and_probation_after_five_
     let prefix: Prefix = "203.0.113.0/24".parse().unwrap();
     assert_eq!(net.policy.admit(&11, ip(11)), Err(Denied::Crowded(prefix)));
     assert_eq!(
+        net.policy.admit_address(ip(11)),
+        Err(Denied::Crowded(prefix)),
+        "before it says who it is"
+    );
+    assert_eq!(
         net.policy.admit(&10, ip(10)),
         Ok(()),
         "a second connection of one"

@@ -1,0 +1,439 @@
+//! What a running node believes, shared by the swarm that hears of it, the task that follows, and whoever looks.
+//!
+//! Decides nothing: [`Gossip`] and [`Trust`] do. Here are the lock, the clock, the counters, the log, and the files.
+
+use crate::checkpoints::{CheckpointFile, Kept};
+use crate::folder::Folder;
+use crate::gossip::{Gossip, Heard, Passing, read_answer};
+use crate::signing::name_of;
+use crate::trust::{Policy, Trust, Verdict};
+use bytes::Bytes;
+use cordee_protocol::codec::Encode;
+use cordee_protocol::wire::checkpoint::{Checkpoint, Signed};
+use libp2p::PeerId;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// The policy of one node at work.
+#[derive(Debug)]
+pub struct Believing {
+    state: Mutex<State>,
+    store: CheckpointFile,
+    began: Instant,
+    /// Counts what is news: something newer, a signature more, a fork.
+    news: watch::Sender<u64>,
+    checkpoints: Family<Outcome, Counter>,
+}
+
+#[derive(Debug)]
+struct State {
+    gossip: Gossip<PeerId>,
+    /// The last one that was signed here.
+    signed: Option<Signed>,
+    /// What there was to say about the last one that was not believed.
+    refused: Option<Refused>,
+    /// Why nothing is believed any more.
+    fork: Option<String>,
+}
+
+/// A checkpoint that was not believed.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Refused {
+    /// Its height.
+    pub height: u64,
+    /// A short name of the reason, as in the metric.
+    pub reason: &'static str,
+    /// The reason in words.
+    pub message: String,
+    /// Seconds since 1970-01-01 UTC.
+    pub at: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    result: &'static str,
+}
+
+/// What a node can say about its newest checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Standing {
+    /// The newest accepted one.
+    pub newest: Option<Shown>,
+    /// Those above it that lack signatures, at most four.
+    pub gathering: Vec<Shown>,
+    /// The last one that was not believed.
+    pub refused: Option<Refused>,
+    /// Why nothing is believed any more.
+    pub fork: Option<String>,
+}
+
+/// A checkpoint, for people and scripts.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Shown {
+    /// Its height.
+    pub height: u64,
+    /// Its target.
+    pub target: String,
+    /// When it was made, in seconds since 1970-01-01 UTC.
+    pub time: u64,
+    /// Who has signed it.
+    pub signers: Vec<String>,
+    /// How many have to.
+    pub threshold: usize,
+    /// The whole, in hex: what `cordee checkpoint verify` reads.
+    pub signed: String,
+}
+
+impl Believing {
+    /// What `folder`'s policy believes, as it was left; `None` if it has none.
+    ///
+    /// # Errors
+    /// If the kept checkpoints cannot be read: who signs must know what was signed last.
+    pub fn open(folder: &Folder, policy: Policy) -> io::Result<Self> {
+        let store = CheckpointFile::of(folder);
+        let kept = store.load()?;
+        let forks = store.forks()?;
+        let mut trust = Trust::new(policy);
+        let believed = trust.resume(kept.believed);
+        tracing::debug!(believed, "checkpoints of before");
+        let fork = (!forks.is_empty()).then(|| {
+            let files: Vec<_> = forks.iter().map(|path| path.display().to_string()).collect();
+            format!(
+                "a fork was found, see {}: ask the signers, and remove these files when it is settled",
+                files.join(" and ")
+            )
+        });
+        if let Some(fork) = &fork {
+            tracing::error!("{fork}");
+        }
+        Ok(Self {
+            state: Mutex::new(State {
+                gossip: Gossip::new(trust),
+                signed: kept.signed,
+                refused: None,
+                fork,
+            }),
+            store,
+            began: Instant::now(),
+            news: watch::Sender::new(0),
+            checkpoints: Family::default(),
+        })
+    }
+
+    /// Count in `registry` what comes of checkpoints.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "checkpoints",
+            "Checkpoints that were shown to this node, by what came of them",
+            self.checkpoints.clone(),
+        );
+    }
+
+    /// Changes with everything that is news.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// The newest accepted checkpoint.
+    pub fn newest(&self) -> Option<Signed> {
+        self.lock().gossip.trust().newest().cloned()
+    }
+
+    /// Accepted checkpoints that are remembered, by rising height.
+    pub fn history(&self) -> Vec<Signed> {
+        self.lock().gossip.trust().history().cloned().collect()
+    }
+
+    /// Why nothing is believed any more, if so.
+    pub fn fork(&self) -> Option<String> {
+        self.lock().fork.clone()
+    }
+
+    /// Checkpoints above the newest one that lack signatures, those with the most first.
+    pub fn gathering(&self) -> Vec<Signed> {
+        self.lock()
+            .gossip
+            .trust()
+            .gathering()
+            .into_iter()
+            .cloned()
+            .collect()
+    }
+
+    /// What is to be said about it.
+    pub fn standing(&self) -> Standing {
+        let state = self.lock();
+        let trust = state.gossip.trust();
+        let threshold = trust.signers().threshold();
+        let shown = |signed: &Signed| Shown {
+            height: signed.checkpoint().height,
+            target: signed.checkpoint().target.to_string(),
+            time: signed.checkpoint().time,
+            signers: signed.signatures().keys().map(name_of).collect(),
+            threshold,
+            signed: hex::encode(signed.to_vec()),
+        };
+        Standing {
+            newest: trust.newest().map(shown),
+            gathering: trust.gathering().into_iter().take(4).map(shown).collect(),
+            refused: state.refused.clone(),
+            fork: state.fork.clone(),
+        }
+    }
+
+    /// `peer` has shown `bytes`. Whether they are to go on.
+    pub fn on_message(&self, peer: PeerId, bytes: &[u8]) -> Passing {
+        let mut state = self.lock();
+        if state.fork.is_some() {
+            return Passing::Dropped;
+        }
+        let heard = state.gossip.on_message(self.began.elapsed(), now(), peer, bytes);
+        self.note(&mut state, &heard, Some(peer));
+        heard.passing
+    }
+
+    /// `peer` has answered with all that it knows. Whether it is to blame for something in it.
+    pub fn on_answer(&self, peer: PeerId, answer: &[u8]) -> bool {
+        let Some(all) = read_answer(answer) else {
+            return true;
+        };
+        let blamed = |bytes: &&[u8]| self.on_message(peer, bytes) == Passing::Blamed;
+        all.iter().filter(|bytes| blamed(bytes)).count() > 0
+    }
+
+    /// `peer` has gone.
+    pub fn on_disconnected(&self, peer: &PeerId) {
+        self.lock().gossip.on_disconnected(peer);
+    }
+
+    /// What whoever asks is told.
+    pub fn answer(&self) -> Vec<u8> {
+        self.lock().gossip.answer()
+    }
+
+    /// The height above all that is known here.
+    pub fn next_height(&self) -> u64 {
+        self.kept().height().saturating_add(1)
+    }
+
+    /// Whether this node may put its name under `checkpoint` ([`Kept::may_sign`]).
+    pub fn may_sign(&self, checkpoint: &Checkpoint) -> bool {
+        self.kept().may_sign(checkpoint)
+    }
+
+    /// What outlasts the process.
+    fn kept(&self) -> Kept {
+        let state = self.lock();
+        Kept::of(state.gossip.trust(), state.signed.clone())
+    }
+
+    /// This node has signed. Durable when it returns, and only then to be shown to others: as the message to announce. Blocks.
+    ///
+    /// # Errors
+    /// Of the file system; then the signature must not be shown.
+    pub fn on_signed_here(&self, signed: Signed) -> io::Result<Bytes> {
+        // Not under the lock: the swarm hears of checkpoints meanwhile. One task signs and saves, so no write overtakes another.
+        let kept = Kept::of(self.lock().gossip.trust(), Some(signed.clone()));
+        self.store.save(&kept)?;
+        let mut state = self.lock();
+        state.signed = Some(signed.clone());
+        let bytes = Bytes::from(signed.to_vec());
+        let verdict = state.gossip.on_own(now(), &signed);
+        let heard = Heard {
+            passing: Passing::On,
+            signed: Some(signed),
+            verdict: Some(verdict),
+        };
+        self.note(&mut state, &heard, None);
+        Ok(bytes)
+    }
+
+    /// Make what is believed outlast the process. Blocks.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn save(&self) -> io::Result<()> {
+        self.store.save(&self.kept())
+    }
+
+    /// The log that was synced shows that two accepted checkpoints are of two logs.
+    pub fn on_fork(&self, what: String) {
+        let mut state = self.lock();
+        tracing::error!("{what}");
+        state.fork = Some(what);
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    fn note(&self, state: &mut State, heard: &Heard, peer: Option<PeerId>) {
+        let result = heard.verdict.as_ref().map_or(
+            if heard.passing == Passing::Blamed {
+                "malformed"
+            } else {
+                "rate_limited"
+            },
+            Verdict::name,
+        );
+        self.checkpoints.get_or_create(&Outcome { result }).inc();
+        let Some(signed) = &heard.signed else {
+            tracing::debug!(?peer, result, "a checkpoint that was not read");
+            return;
+        };
+        let checkpoint = signed.checkpoint();
+        let (height, size) = (checkpoint.height, checkpoint.target.end().get());
+        match &heard.verdict {
+            Some(Verdict::Accepted) => tracing::debug!(height, size, "accepted a checkpoint"),
+            Some(Verdict::Gathering { have, need }) => {
+                tracing::debug!(height, size, have, need, "a checkpoint lacks signatures");
+            }
+            Some(Verdict::Refused(refusal)) => {
+                let reason = refusal.name();
+                // The same thing again and again is worth one line.
+                let again = state.refused.as_ref().is_some_and(|last| last.reason == reason);
+                if again || reason == "not_advancing" {
+                    tracing::debug!(height, size, ?peer, "refused a checkpoint: {refusal}");
+                } else {
+                    tracing::warn!(height, size, ?peer, "refused a checkpoint: {refusal}");
+                }
+                state.refused = Some(Refused {
+                    height,
+                    reason,
+                    message: refusal.to_string(),
+                    at: now(),
+                });
+            }
+            Some(Verdict::Fork) => self.keep_fork(state),
+            _ => {}
+        }
+        if heard.verdict.as_ref().is_some_and(Verdict::is_news) {
+            self.news.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn keep_fork(&self, state: &mut State) {
+        let Some(fork) = state.gossip.trust().fork() else {
+            return;
+        };
+        let kept = match self.store.keep_fork(fork) {
+            Ok([accepted, other]) => format!("kept as {} and {}", accepted.display(), other.display()),
+            Err(error) => format!("and could not be kept: {error}"),
+        };
+        let what = format!("a fork: {fork}; {kept}. Following has stopped: ask the signers");
+        tracing::error!("{what}");
+        state.fork = Some(what);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Seconds since 1970-01-01 UTC; 0 for a clock that stands before.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or(Duration::ZERO).as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signing::{key_of, sign};
+    use cordee_protocol::wire::checkpoint::Signers;
+    use cordee_protocol::{Digest, Location, Target};
+    use libp2p::identity::Keypair;
+
+    fn pair(n: u8) -> Keypair {
+        Keypair::ed25519_from_bytes([n; 32]).unwrap()
+    }
+
+    fn signed(height: u64, root: u8, signers: &[u8]) -> Signed {
+        let end = Location::new(10 * height).unwrap();
+        let checkpoint = Checkpoint {
+            network: "n".into(),
+            kind: "any-unordered-variable".into(),
+            height,
+            target: Target::new(Digest([root; 32]), Location::ZERO..end).unwrap(),
+            time: now(),
+            next: None,
+        };
+        let pairs: Vec<_> = signers.iter().map(|&n| pair(n)).collect();
+        sign(checkpoint, &pairs).unwrap()
+    }
+
+    fn open(folder: &Folder) -> Believing {
+        let key = |n| key_of(&pair(n).public().to_peer_id()).unwrap();
+        let policy = Policy {
+            network: "n".into(),
+            kind: "any-unordered-variable".into(),
+            signers: Signers::new(2, (1..=3).map(key).collect()).unwrap(),
+            max_age: Duration::from_secs(3600),
+        };
+        Believing::open(folder, policy).unwrap()
+    }
+
+    #[test]
+    fn belief_refusals_and_forks_outlast_the_process_and_are_told() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::create(&place.path().join("a"), "n", "any-unordered-variable").unwrap();
+        let peer = PeerId::random();
+        let first = open(&folder);
+        let mut news = first.news();
+        assert_eq!(
+            first.on_message(peer, &signed(5, 5, &[1, 2]).to_vec()),
+            Passing::On
+        );
+        assert!(news.has_changed().unwrap());
+        news.mark_unchanged();
+        assert_eq!(
+            first.on_message(peer, &signed(6, 6, &[9]).to_vec()),
+            Passing::Dropped
+        );
+        assert!(!news.has_changed().unwrap());
+        let standing = first.standing();
+        assert_eq!(standing.refused.unwrap().reason, "unknown_signer");
+        assert_eq!(standing.newest.unwrap().height, 5);
+        first.save().unwrap();
+
+        let second = open(&folder);
+        assert_eq!(second.newest(), first.newest());
+        assert_eq!(second.next_height(), 6);
+        let own = signed(6, 6, &[1]);
+        let bytes = second.on_signed_here(own.clone()).unwrap();
+        assert_eq!(bytes, own.to_vec());
+
+        let third = open(&folder);
+        assert_eq!(third.next_height(), 7);
+        assert!(!third.may_sign(signed(6, 7, &[1]).checkpoint()));
+        assert!(third.may_sign(own.checkpoint()));
+        assert!(!third.on_answer(peer, &second.answer()));
+        assert_eq!(third.gathering(), [own]);
+        assert_eq!(
+            third.on_message(peer, &signed(5, 7, &[1, 3]).to_vec()),
+            Passing::On,
+            "everybody has to know"
+        );
+        assert!(third.fork().unwrap().contains("a fork: "));
+
+        let fourth = open(&folder);
+        assert!(fourth.fork().unwrap().contains("fork-5-accepted.checkpoint"));
+        assert_eq!(
+            fourth.on_message(peer, &signed(8, 8, &[1, 2]).to_vec()),
+            Passing::Dropped
+        );
+        std::fs::remove_file(folder.path().join("fork-5-accepted.checkpoint")).unwrap();
+        std::fs::remove_file(folder.path().join("fork-5-other.checkpoint")).unwrap();
+        assert_eq!(open(&folder).fork(), None);
+        let mut registry = Registry::default();
+        third.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert!(text.contains("checkpoints_total{result=\"fork\"} 1"), "{text}");
+        assert!(third.on_answer(peer, &[9]), "an answer that is none");
+    }
+}
