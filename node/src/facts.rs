@@ -327,7 +327,7 @@ impl Collector for Gauges {
             if let Ok(bytes) = database.log().journal().disk_bytes() {
                 gauge(
                     "store_size",
-                    "Bytes of the log on the disk",
+                    "Bytes of the log and its key index on the disk",
                     Some(&Unit::Bytes),
                     bytes,
                 )?;

@@ -1,10 +1,10 @@
 //! A publisher: commits, some of several batches, pruning, and going back.
 
-use super::{Journal, Life, Seen, open, serving};
+use super::{Database, Life, Seen, database, serving};
 use cordee_node::storage;
 use cordee_node::storage::faulty::FaultyDisk;
 use cordee_protocol::Digest;
-use cordee_protocol::db::{Batch, Db, Error, Family, Kind};
+use cordee_protocol::db::{Batch, Db, Error, Family, Index, Kind};
 use cordee_protocol::log::{Keep, MemoryJournal};
 use std::num::NonZeroU64;
 
@@ -81,8 +81,8 @@ fn copy(db: &Db<MemoryJournal>) -> Db<MemoryJournal> {
 }
 
 /// Do `act`. `line` are the states that the present one stands on, by number.
-fn one<J: cordee_protocol::Journal>(
-    db: &mut Db<J>,
+fn one<J: cordee_protocol::Journal, I: Index>(
+    db: &mut Db<J, I>,
     act: Act,
     line: &mut Vec<usize>,
     size: impl Fn(usize) -> cordee_protocol::Location,
@@ -175,7 +175,6 @@ impl Life for Publisher {
     }
 }
 
-fn begin(disk: &FaultyDisk) -> Result<Db<Journal>, Error<storage::Error>> {
-    let journal = open(disk).map_err(cordee_protocol::log::authenticated::Error::Journal)?;
-    Db::open(journal, kind())
+fn begin(disk: &FaultyDisk) -> Result<Database, Error<storage::Error>> {
+    database(disk, kind())
 }

@@ -1,6 +1,6 @@
 //! A database against a plain map: random writes, commits, retention, losses of power and kills.
 
-use super::{Journal, Row, Seen, open, serving};
+use super::{Database, Row, Seen, database, serving};
 use cordee_node::storage::faulty::FaultyDisk;
 use cordee_protocol::db::{Batch, Db, Key, Kind};
 use cordee_protocol::log::{Keep, MemoryJournal};
@@ -43,11 +43,8 @@ pub fn kills(kind: Kind, seed: u64, kills: u64) -> Row {
         disk = disk.after_power_loss(image);
         begun |= lived;
         let mut seen = Seen::default();
-        match open(&disk)
-            .map_err(|_| ())
-            .and_then(|journal| Db::open(journal, kind).map_err(|_| ()))
-        {
-            Err(()) => (seen.lost, seen.stuck) = (true, true),
+        match database(&disk, kind) {
+            Err(_) => (seen.lost, seen.stuck) = (true, true),
             Ok(db) => match possible
                 .iter()
                 .find(|state| (state.size, state.root) == (db.log().size(), db.root()))
@@ -94,8 +91,7 @@ fn live(
     chance: &mut ChaCha8Rng,
     possible: &mut Vec<State>,
 ) -> bool {
-    let Ok(journal) = open(disk) else { return begun };
-    let Ok(mut db) = Db::open(journal, kind) else {
+    let Ok(mut db) = database(disk, kind) else {
         return begun;
     };
     db.keep(match chance.random_range(0..3) {
@@ -134,7 +130,7 @@ fn live(
 
 /// Bring `twin` to the state that was found: it takes the operations that it does not have from `db`, whose root is known to
 /// be right.
-fn follow(twin: &mut Db<MemoryJournal>, state: &State, db: &Db<Journal>) {
+fn follow(twin: &mut Db<MemoryJournal>, state: &State, db: &Database) {
     use cordee_protocol::sync::verify::verify;
     use cordee_protocol::wire::{Request, Response};
     let size = twin.log().size();

@@ -19,8 +19,11 @@ mod serving;
 pub mod sync;
 
 use cordee_node::storage::faulty::FaultyDisk;
-use cordee_node::storage::{self, DiskJournal, Options};
+use cordee_node::storage::{self, DiskIndex, DiskJournal, Options, index};
+use cordee_protocol::db::{self, Db, Kind};
+use cordee_protocol::log::authenticated;
 use std::fmt;
+use std::path::Path;
 
 /// The log of these lives.
 pub type Journal = DiskJournal<FaultyDisk>;
@@ -33,6 +36,26 @@ const SMALL: Options = Options {
 
 fn open(disk: &FaultyDisk) -> Result<Journal, storage::Error> {
     DiskJournal::open_on(disk.clone(), "/log", SMALL)
+}
+
+/// A database whose log and key index are on a disk that forgets.
+pub type Database = Db<Journal, DiskIndex<FaultyDisk>>;
+
+/// So small that the index writes, merges and replays with few operations; on no thread of its own, so that a step is a step.
+const SMALL_INDEX: index::Options = index::Options {
+    flush_operations: 20,
+    flush_bytes: 2000,
+    wait_operations: 60,
+    close_operations: 10,
+    run_entries: 16,
+    background: false,
+};
+
+fn database(disk: &FaultyDisk, kind: Kind) -> Result<Database, db::Error<storage::Error>> {
+    let journal = open(disk).map_err(authenticated::Error::Journal)?;
+    let index = DiskIndex::open_on(disk.clone(), Path::new("/log/index"), kind, SMALL_INDEX);
+    let index = index.map_err(|error| db::Error::Index(Box::new(error)))?;
+    Db::with_index(journal, kind, index)
 }
 
 /// What an inspection saw.

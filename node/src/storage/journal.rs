@@ -148,7 +148,7 @@ impl<F: Files> DiskJournal<F> {
         runs.into_iter().filter_map(Segments::dirty_file).collect()
     }
 
-    /// The bytes that the segments take on the disk. Looks at every file.
+    /// The bytes that the segments and the key index beside them take on the disk. Looks at every file.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -162,7 +162,13 @@ impl<F: Files> DiskJournal<F> {
             let found = segments(&self.files, folder)?;
             bytes += found.iter().map(|(_, _, entry)| entry.allocated).sum::<u64>();
         }
-        Ok(bytes)
+        let index = self.folder.join(super::INDEX);
+        match self.files.list(&index) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("list", &index)(error))
+            }
+            found => Ok(bytes + found.iter().flatten().map(|entry| entry.allocated).sum::<u64>()),
+        }
     }
 
     /// Where the operations below `at` end, in the run of operation bytes. `at` lies inside the bounds.

@@ -155,9 +155,20 @@ pub fn open_database(journal: DiskJournal, kind: Kind) -> Result<Database, db::E
     Db::with_index(journal, kind, index)
 }
 
+/// The folder of the index in that of its log.
+const INDEX: &str = "index";
+
 /// The index of the log in `journal`.
 fn open_index(journal: &DiskJournal, kind: Kind) -> Result<DiskIndex, Error> {
-    DiskIndex::open(&journal.folder().join("index"), kind)
+    DiskIndex::open(&journal.folder().join(INDEX), kind)
+}
+
+/// Whoever opens the database over `journal` next makes its index from the log, whatever is there.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn forget_index(journal: &DiskJournal) -> Result<(), Error> {
+    index::forget(&OsFiles, &journal.folder().join(INDEX))
 }
 
 /// The format that this program reads and writes.

@@ -449,12 +449,19 @@ fn follow<J: Journal, I: Index>(
     }
 }
 
+/// An index that is further behind is made anew: a replay on top of it keeps its changes in memory, about 120 bytes each.
+const MAX_BEHIND: u64 = 1 << 20;
+
 /// Whether an index that follows a log as `covered` says follows the beginning of this one; why not, otherwise.
 fn fits<J: Journal>(log: &Log<J>, kind: Kind, covered: &Covered) -> Outcome<Result<(), String>, J> {
     let (held, range) = (log.bounds(), &covered.range);
     if range.end > held.end {
         let text = format!("the old one reaches to {}, the log to {}", range.end, held.end);
         return Ok(Err(text));
+    }
+    let behind = held.end.since(range.end);
+    if behind > MAX_BEHIND {
+        return Ok(Err(format!("the old one is {behind} operations behind the log")));
     }
     if range.end < held.start {
         let text = format!(

@@ -148,7 +148,9 @@ impl Check {
         }
         let ok = found.count == 0;
         if ok && matches!(journal.mark(), Some(Mark::Complete { .. })) {
-            // Key index and floor are made from the operations; here it is seen that they are what is recorded.
+            // Key index and floor are made from the operations; here it is seen that they are what is recorded. The index
+            // that is there is not believed.
+            storage::forget_index(&journal).map_err(folder::Error::from)?;
             let _: Database = folder.open_database(journal)?;
         }
         Ok(Report {

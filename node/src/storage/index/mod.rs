@@ -26,7 +26,8 @@
 //! * A start replays at most about [`Options::wait_operations`] operations.
 //! * Overlay and frozen overlay: about 60 bytes a change, of at most twice [`Options::wait_operations`] changes.
 //! * A replay: [`Options::run_entries`] changes of 56 bytes, and at its end 16 MiB for merging.
-//! * Tables: 0.31 bytes a key in memory; each is at least four times as long as all newer ones, so they are few.
+//! * Tables: 1.57 bytes a key in memory ([`table`](self)), 15 MiB for 10,000,000 keys and as much again while a table is
+//!   written; each is at least four times as long as all newer ones, so they are few. There is no cache but the system's.
 //!
 //! # Not exact
 //! Of a log whose publisher lied about a floor, the number of active keys may count some below it until the index is made
@@ -47,6 +48,7 @@
 //! this module, which was measured only as a part of `cordee bench sync`.
 
 mod entry;
+mod filter;
 mod mark;
 mod merge;
 mod overlay;
@@ -321,6 +323,15 @@ impl<F: Files + 'static> DiskIndex<F> {
             self.frozen = None;
         }
         Ok(())
+    }
+}
+
+/// Let nobody believe the index in `folder` any more, if there is one.
+pub(super) fn forget<F: Files>(files: &F, folder: &Path) -> Result<(), Error> {
+    let path = folder.join(place::MARK);
+    match files.remove(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path)(error)),
+        _ => Ok(()),
     }
 }
 

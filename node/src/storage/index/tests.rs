@@ -74,9 +74,9 @@ fn opened_again_it_is_what_it_was_when_covered() {
     let mut followed = 0;
     for family in FAMILIES {
         let kind = Kind::variable(family);
-        for seed in 0..15 {
+        for seed in 0..4 {
             let disk = FaultyDisk::default();
-            let mut played = Played::new(open(&disk, kind, TINY).unwrap(), kind, seed, 60 + 20 * seed);
+            let mut played = Played::new(open(&disk, kind, TINY).unwrap(), kind, seed, 60 + 60 * seed);
             live(&mut played, &disk, kind, seed).unwrap();
             played.cover(100).unwrap();
             played.index = played.index.fresh(0);
@@ -84,7 +84,7 @@ fn opened_again_it_is_what_it_was_when_covered() {
             played.check(&format!("{}, seed {seed}", kind.name())).unwrap();
         }
     }
-    assert!(followed > 50, "{followed}");
+    assert!(followed > 13, "{followed}");
 }
 
 /// Every place where the power may go, and every step that may fail: what is opened then is a state that was covered, whole,
@@ -98,7 +98,7 @@ fn a_crash_leaves_a_covered_state_or_none() {
         (Family::Immutable, 8),
     ] {
         let kind = Kind::variable(family);
-        for n in (0..).step_by(3) {
+        for n in (seed..).step_by(17) {
             let mut ended = true;
             for power in [true, false] {
                 let disk = FaultyDisk::default();
@@ -116,7 +116,7 @@ fn a_crash_leaves_a_covered_state_or_none() {
                 ended &= live(&mut played, &disk, kind, seed).is_ok();
                 let fresh = || open(&FaultyDisk::default(), kind, TINY).unwrap();
                 played.index = fresh();
-                for seed in 0..if power { 5 } else { 1 } {
+                for seed in 0..if power { 3 } else { 1 } {
                     let found = if power {
                         disk.after_power_loss(seed)
                     } else {
@@ -133,7 +133,7 @@ fn a_crash_leaves_a_covered_state_or_none() {
             }
         }
     }
-    assert!(followed > crashes / 2 && crashes > 200, "{followed} of {crashes}");
+    assert!(followed > crashes / 2 && crashes > 60, "{followed} of {crashes}");
 }
 
 /// A flipped bit is found when the index is opened or when the block is read; nothing is answered wrongly.
@@ -153,7 +153,7 @@ fn damage_is_found() {
     for path in paths {
         let mut len = 0;
         disk.edit(&path, |bytes| len = bytes.len());
-        for at in (0..len).step_by(if len > 300 { 211 } else { 1 }) {
+        for at in (0..len).step_by(if len > 300 { 487 } else { 1 }) {
             let case = format!("{} at {at}", path.display());
             let damaged = disk.after_power_loss(1);
             damaged.edit(&path, |bytes| bytes[at] ^= 1 << (at % 8));
@@ -185,7 +185,7 @@ fn damage_is_found() {
         damaged.remove(&path).unwrap();
         assert!(open(&damaged, kind, TINY).unwrap().covered().is_err());
     }
-    assert!(at_open > 50 && at_read > 50, "{at_open}, {at_read}");
+    assert!(at_open > 20 && at_read > 20, "{at_open}, {at_read}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Writing a table, in one go from the first key to the last.
 
 use super::entry::{BLOCK, CHECKSUM, ENTRY, Entry, PER_BLOCK, checksum};
+use super::filter::Filter;
 use super::place::{Place, What};
-use super::table::{Table, seed};
+use super::table::{Table, seed, trailer_sum};
 use crate::storage::error::Error;
 use crate::storage::file::{File, Files};
 use cordee_protocol::db::Key;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 /// Bytes that are written at once.
 const BUFFER: usize = 128 * BLOCK;
 
-/// A table that is being written. Memory: one buffer, and the fences.
+/// A table that is being written. Memory: one buffer, fences and filters.
 pub(super) struct TableWriter<F: Files> {
     place: Arc<Place<F>>,
     number: u64,
@@ -24,6 +25,7 @@ pub(super) struct TableWriter<F: Files> {
     offset: u64,
     len: u64,
     fences: Vec<Key>,
+    filters: Vec<Filter>,
 }
 
 impl<F: Files> TableWriter<F> {
@@ -41,6 +43,7 @@ impl<F: Files> TableWriter<F> {
             offset: 0,
             len: 0,
             fences: Vec::new(),
+            filters: Vec::new(),
         })
     }
 
@@ -48,6 +51,10 @@ impl<F: Files> TableWriter<F> {
     pub(super) fn push(&mut self, entry: &Entry) -> Result<(), Error> {
         if self.filled == 0 {
             self.fences.push(entry.key);
+            self.filters.push(Filter::EMPTY);
+        }
+        if let Some(filter) = self.filters.last_mut() {
+            filter.insert(&entry.key);
         }
         entry.put(&mut self.buffer);
         self.len += 1;
@@ -70,17 +77,15 @@ impl<F: Files> TableWriter<F> {
         if self.filled > 0 {
             self.end_block();
         }
-        let fences = self.fences.as_flattened();
-        let sum = checksum(seed(self.number, self.fences.len() as u64), fences);
         self.write()?;
-        for part in self.fences.as_flattened().chunks(BUFFER) {
-            self.buffer.extend_from_slice(part);
-            self.file
-                .write_at(&self.buffer, self.offset)
-                .map_err(Error::io("write", &self.path))?;
-            self.offset += self.buffer.len() as u64;
-            self.buffer.clear();
+        let filters: Vec<_> = self.filters.iter().map(|filter| filter.0).collect();
+        let (keys, bits) = (self.fences.as_flattened(), filters.as_flattened());
+        for content in [keys, bits] {
+            let written = self.file.write_at(content, self.offset);
+            written.map_err(Error::io("write", &self.path))?;
+            self.offset += content.len() as u64;
         }
+        let sum = trailer_sum(self.number, keys, bits);
         self.buffer.extend_from_slice(&sum.to_le_bytes());
         self.write()?;
         Ok(Some(Table::written(
@@ -88,7 +93,7 @@ impl<F: Files> TableWriter<F> {
             self.file,
             self.number,
             self.len,
-            self.fences,
+            (self.fences, self.filters),
         )))
     }
 
