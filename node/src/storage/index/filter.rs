@@ -49,7 +49,8 @@ mod tests {
     #[test]
     fn what_was_inserted_is_found_and_little_else() {
         // Keys without a pattern, that count up, and that differ in one byte.
-        let kinds: [(&str, fn(u32) -> Key); 3] = [
+        type Make = fn(u32) -> Key;
+        let kinds: [(&str, Make); 3] = [
             ("hashes", |n| Digest::of(&[&n.to_be_bytes()]).0),
             ("numbers", |n| {
                 let mut key = [0; 32];

@@ -43,7 +43,7 @@ fn batch(kind: Kind, step: u64) -> Batch {
         match kind.family() {
             Family::Keyless => batch.append(value),
             Family::Immutable => batch.put(new_key(step * 10 + n), value),
-            _ if (step + n) % 5 == 0 => batch.delete(key(step * 3 + n)),
+            _ if (step + n).is_multiple_of(5) => batch.delete(key(step * 3 + n)),
             _ => batch.put(key(step * 31 + n * n), value),
         };
     }
