@@ -62,6 +62,12 @@ pub struct Network {
     pub listen: Vec<Multiaddr>,
     /// Whom to stay connected to.
     pub peers: Vec<Multiaddr>,
+    /// Whether peers tell of further ones, and are told of this node.
+    pub discovery: bool,
+    /// Whether peers are looked for in the local network.
+    pub mdns: bool,
+    /// Found peers are dialled until so many are connected.
+    pub target_peers: NonZeroU32,
     /// Where others reach this node.
     pub external: Vec<Multiaddr>,
     /// Connections at once.

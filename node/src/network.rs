@@ -1,7 +1,7 @@
 //! The swarm: listens, dials and redials, and runs the behaviour that asks and answers. It decides nothing about peers.
 //!
 //! ```text
-//!   Network (handle) --stop--> task: Swarm { limits, memory, identify, ping, sync } <--> TCP+Noise+Yamux, QUIC
+//!   Network (handle) --stop--> task: Swarm { limits, memory, identify, ping, gossip, asking, kad, mdns, sync } <--> TCP+Noise+Yamux, QUIC
 //!      ^   ^                     |
 //!      |   +--- View (watch) ----+        what it listens on, who is connected, what went wrong
 //!      +------- Resolver                  shared with the behaviour; used by the engine and for reports
@@ -10,8 +10,11 @@
 
 mod asking;
 mod behaviour;
+mod discovery;
 mod drive;
+mod finding;
 mod places;
+mod reach;
 
 use crate::believing::Believing;
 use crate::config::Config;
@@ -188,7 +191,7 @@ impl Network {
         let believing = hooks.believing.clone();
         let sync = hooks.behaviour(config.resolver(), Metrics::new(registry));
         let resolver = sync.resolver();
-        let mut swarm = swarm(keypair, config, sync, registry)?;
+        let mut swarm = swarm(keypair, config, !listen.is_empty(), sync, registry)?;
         for address in &config.network.external {
             swarm.add_external_address(address.clone());
         }
@@ -259,6 +262,7 @@ impl Network {
 fn swarm(
     keypair: Keypair,
     config: &Config,
+    listens: bool,
     sync: cordee_resolver_p2p::Behaviour,
     registry: &mut Registry,
 ) -> Result<Swarm<Behaviour>, Error> {
@@ -278,7 +282,7 @@ fn swarm(
         .with_dns()
         .map_err(|error| setup("name resolution (resolv.conf)", &error))?
         .with_bandwidth_metrics(registry)
-        .with_behaviour(|keypair| Ok(Behaviour::new(keypair, config, sync)?))
+        .with_behaviour(|keypair| Ok(Behaviour::new(keypair, config, listens, sync)?))
         .map_err(|error| setup("the behaviour", &error))?
         // A substream's first message goes out with its negotiation: a round trip less for each request.
         .with_swarm_config(|settings| {

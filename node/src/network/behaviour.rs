@@ -1,6 +1,6 @@
 //! What the swarm is made of.
 
-use super::asking;
+use super::{asking, discovery};
 use crate::config::Config;
 use cordee_protocol::Digest;
 use cordee_protocol::wire::limits::MAX_CHECKPOINT;
@@ -8,7 +8,8 @@ use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, Valida
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{connection_limits, identify, memory_connection_limits, ping};
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{connection_limits, identify, kad, mdns, memory_connection_limits, ping};
 use std::time::Duration;
 
 /// How long an answer with checkpoints may take; it is 50 KiB at most.
@@ -23,15 +24,20 @@ pub(super) struct Behaviour {
     ping: ping::Behaviour,
     pub(super) gossip: gossipsub::Behaviour,
     pub(super) asking: request_response::Behaviour<asking::Codec>,
+    pub(super) kad: Toggle<kad::Behaviour<discovery::Store>>,
+    mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) sync: cordee_resolver_p2p::Behaviour,
 }
 
 impl Behaviour {
+    /// - `listens`: whether others can dial this node.
     pub(super) fn new(
         keypair: &Keypair,
         config: &Config,
+        listens: bool,
         sync: cordee_resolver_p2p::Behaviour,
     ) -> Result<Self, String> {
+        let peer_id = keypair.public().to_peer_id();
         let connections = config.network.max_connections.get();
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_established(Some(connections))
@@ -54,6 +60,8 @@ impl Behaviour {
                 [(asking::PROTOCOL, ProtocolSupport::Full)],
                 request_response::Config::default().with_request_timeout(ASK_WITHIN),
             ),
+            kad: discovery::kademlia(peer_id, &config.network, listens).into(),
+            mdns: discovery::neighbours(peer_id, &config.network)?.into(),
             sync,
         })
     }
