@@ -72,6 +72,11 @@ pub struct Network {
     pub external: Vec<Multiaddr>,
     /// Connections at once.
     pub max_connections: NonZeroU32,
+    /// Connections at once with one peer.
+    pub max_connections_per_peer: NonZeroU32,
+    /// Share of the connections, and of the requests in flight, that one address prefix has at most.
+    #[serde(deserialize_with = "share")]
+    pub prefix_share: f64,
     /// Share of the machine's memory above which no connection is taken.
     #[serde(deserialize_with = "share")]
     pub max_memory_share: f64,
@@ -247,6 +252,7 @@ impl Config {
         }
         config.trusted.clone_from(&self.peers.trusted);
         config.policy.sybil.connections = NonZeroUsize::new(self.network.max_connections.get() as usize);
+        config.policy.sybil.share = self.network.prefix_share;
         config.quota.work = self.serve.max_requests.get();
         config.quota.work_per_peer = self.serve.max_requests_per_peer.get();
         config.quota.requests_per_second = NonZeroU32::new(self.serve.requests_per_second);
@@ -356,6 +362,12 @@ mod tests {
         );
         let quota = cordee_resolver_p2p::Config::new("", "").quota;
         assert_eq!(format!("{:?}", default.resolver().quota), format!("{quota:?}"));
+        let policy = cordee_resolver_p2p::Config::new("", "").policy;
+        assert_eq!(default.resolver().policy.sybil.share, policy.sybil.share);
+        let mut narrow = default.clone();
+        (narrow.network.prefix_share, narrow.network.max_connections) = (0.1, NonZeroU32::new(20).unwrap());
+        let sybil = narrow.resolver().policy.sybil;
+        assert_eq!((sybil.share, sybil.connections), (0.1, NonZeroUsize::new(20)));
 
         assert_eq!(
             default.storage.keep,

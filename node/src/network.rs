@@ -292,3 +292,6 @@ fn swarm(
         });
     Ok(built.build())
 }
+
+#[cfg(test)]
+mod tests;

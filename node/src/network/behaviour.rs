@@ -43,8 +43,7 @@ impl Behaviour {
             .with_max_established(Some(connections))
             // At least a third of the connections are ones that we dialled (PEERS P23).
             .with_max_established_incoming(Some(incoming(connections)))
-            // Both sides may dial at once, over TCP and QUIC.
-            .with_max_established_per_peer(Some(4))
+            .with_max_established_per_peer(Some(config.network.max_connections_per_peer.get()))
             .with_max_pending_incoming(Some(64))
             .with_max_pending_outgoing(Some(64));
         let identity = identify::Config::new("/cordee/1".into(), keypair.public())

@@ -45,3 +45,19 @@ fn p23_a_joiner_that_knows_one_address_finds_the_others_and_is_served_when_that_
     follows(&replica, &state);
     follows(&last, &state);
 }
+
+#[test]
+#[ignore = "needs a network with multicast"]
+fn nodes_of_one_local_network_find_each_other_without_an_address() {
+    let place = tempfile::tempdir().unwrap();
+    let settings = [
+        ("CORDEE_NETWORK__MDNS", "true"),
+        ("CORDEE_NETWORK__DISCOVERY", "false"),
+    ];
+    let serve = |name| {
+        let (node, _) = Node::publisher(place.path(), name, 100);
+        node.serve_on(&["/ip4/0.0.0.0/tcp/0"], &settings)
+    };
+    let (one, other) = (serve("one"), serve("other"));
+    is_connected(&one, &other);
+}

@@ -106,9 +106,16 @@ impl Node {
         cordee(&args)
     }
 
-    /// `cordee run`, up and listening.
+    /// `cordee run`, up and listening on loopback.
     pub(crate) fn serve(&self, settings: &[(&str, &str)]) -> Serving {
-        let listen = ["/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"];
+        self.serve_on(
+            &["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"],
+            settings,
+        )
+    }
+
+    /// `cordee run`, up and listening on these addresses.
+    pub(crate) fn serve_on(&self, listen: &[&str], settings: &[(&str, &str)]) -> Serving {
         let mut args = vec![
             "run",
             "--json",
@@ -116,8 +123,8 @@ impl Node {
             "-C",
             self.path.to_str().unwrap(),
         ];
-        args.extend(["--http", "127.0.0.1:0", "--listen"]);
-        args.extend(listen);
+        args.extend(["--http", "127.0.0.1:0"]);
+        args.extend(listen.iter().flat_map(|address| ["--listen", address]));
         let mut process = cordee(&args)
             .envs(settings.iter().copied())
             .stdin(Stdio::piped())
