@@ -70,6 +70,16 @@ pub struct Network {
     pub target_peers: NonZeroU32,
     /// Where others reach this node.
     pub external: Vec<Multiaddr>,
+    /// Whether to find out, with peers, where others reach this node, and to help them find out.
+    pub autonat: bool,
+    /// Relays through which to be reachable.
+    pub relays: Vec<Multiaddr>,
+    /// Whether to connect through relays, and from there directly.
+    pub hole_punching: bool,
+    /// Whether to be a relay for others.
+    pub relay_server: bool,
+    /// Bytes that one relayed connection may carry here.
+    pub relay_bytes: u64,
     /// Connections at once.
     pub max_connections: NonZeroU32,
     /// Connections at once with one peer.
@@ -189,6 +199,11 @@ pub struct Http {
 }
 
 impl Network {
+    /// Whether connections through relays are possible.
+    pub fn uses_relays(&self) -> bool {
+        self.hole_punching || !self.relays.is_empty()
+    }
+
     /// The kind of database that `kind` and `value_size` name.
     ///
     /// # Errors

@@ -174,14 +174,17 @@ impl Dialing {
     }
 
     fn pause(&mut self, now: Instant, route: usize) {
-        let jitter = self.rng.random_range(0.75..1.25);
         let route = &mut self.routes[route];
-        let pause = FIRST_PAUSE
-            .saturating_mul(1 << route.failures.min(16))
-            .min(LONGEST_PAUSE);
+        let pause = pause(FIRST_PAUSE, LONGEST_PAUSE, route.failures, &mut self.rng);
         route.failures += 1;
-        route.state = State::Waiting(now + pause.mul_f64(jitter));
+        route.state = State::Waiting(now + pause);
     }
+}
+
+/// How long to wait after so many failures before: `first`, twice that, and so on up to `longest`, each +-25 %.
+pub(crate) fn pause(first: Duration, longest: Duration, failures: u32, rng: &mut ChaCha8Rng) -> Duration {
+    let pause = first.saturating_mul(1 << failures.min(16)).min(longest);
+    pause.mul_f64(rng.random_range(0.75..1.25))
 }
 
 impl Route {

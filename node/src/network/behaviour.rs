@@ -1,6 +1,6 @@
 //! What the swarm is made of.
 
-use super::{asking, discovery};
+use super::{asking, crossing, discovery};
 use crate::config::Config;
 use cordee_protocol::Digest;
 use cordee_protocol::wire::limits::MAX_CHECKPOINT;
@@ -9,7 +9,7 @@ use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{connection_limits, identify, kad, mdns, memory_connection_limits, ping};
+use libp2p::{autonat, connection_limits, dcutr, identify, kad, mdns, memory_connection_limits, ping, relay};
 use std::time::Duration;
 
 /// How long an answer with checkpoints may take; it is 50 KiB at most.
@@ -27,15 +27,23 @@ pub(super) struct Behaviour {
     pub(super) kad: Toggle<kad::Behaviour<discovery::Store>>,
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) sync: cordee_resolver_p2p::Behaviour,
+    relay_client: Toggle<relay::client::Behaviour>,
+    relay: Toggle<relay::Behaviour>,
+    autonat_client: Toggle<autonat::v2::client::Behaviour>,
+    autonat_server: Toggle<autonat::v2::server::Behaviour>,
+    // These note connections before all others have agreed to them, so they come last.
+    dcutr: Toggle<dcutr::Behaviour>,
 }
 
 impl Behaviour {
     /// - `listens`: whether others can dial this node.
+    /// - `relay_client`: the other side of the transport over relays, if there is one.
     pub(super) fn new(
         keypair: &Keypair,
         config: &Config,
         listens: bool,
         sync: cordee_resolver_p2p::Behaviour,
+        relay_client: Option<relay::client::Behaviour>,
     ) -> Result<Self, String> {
         let peer_id = keypair.public().to_peer_id();
         let connections = config.network.max_connections.get();
@@ -62,6 +70,11 @@ impl Behaviour {
             kad: discovery::kademlia(peer_id, &config.network, listens).into(),
             mdns: discovery::neighbours(peer_id, &config.network)?.into(),
             sync,
+            relay_client: relay_client.into(),
+            relay: crossing::relay(peer_id, &config.network).into(),
+            autonat_client: config.network.autonat.then(Default::default).into(),
+            autonat_server: config.network.autonat.then(Default::default).into(),
+            dcutr: crossing::hole_punching(peer_id, &config.network).into(),
         })
     }
 }

@@ -1,11 +1,13 @@
 //! The task that drives the swarm.
 
 mod found;
+mod relayed;
 
 use super::behaviour::{Behaviour, BehaviourEvent, incoming, topic};
 use super::finding::Finding;
 use super::places::Places;
 use super::reach::Reach;
+use super::relays::Relays;
 use super::{Error, Suspect, View};
 use crate::believing::Believing;
 use crate::config;
@@ -37,12 +39,16 @@ pub(super) struct Drive {
     places: Places<PeerId>,
     finding: Finding<PeerId>,
     search: found::Search,
+    relays: Relays<ListenerId>,
     /// How near each connected peer is.
     links: BTreeMap<PeerId, Reach>,
     /// The network's name.
     network: String,
     /// Whether addresses behind a relay can be dialled.
     circuits: bool,
+    /// Where the operator says that others reach this node.
+    external: Vec<Multiaddr>,
+    is_relay: bool,
     view: watch::Sender<View>,
     metrics: Metrics,
     checkpoints: Checkpoints,
@@ -79,7 +85,10 @@ impl Drive {
             search: found::Search::new(Instant::now()),
             links: BTreeMap::new(),
             network: config.name.clone(),
-            circuits: false,
+            relays: Relays::new(Instant::now(), config.relays.iter().cloned(), rand::random()),
+            circuits: config.uses_relays(),
+            external: config.external.clone(),
+            is_relay: config.relay_server,
             view: watch::Sender::new(View::default()),
             metrics,
             checkpoints,
@@ -129,6 +138,7 @@ impl Drive {
                 self.on_event(event);
             }
         }
+        self.tell_external();
         Ok(())
     }
 
@@ -138,6 +148,7 @@ impl Drive {
             self.dial();
             self.dial_found();
             self.look_for_peers();
+            self.ask_relays();
             self.make_room();
             self.ask_somebody();
             let wakes = [
@@ -145,6 +156,7 @@ impl Drive {
                 self.places.poll_timeout(),
                 self.finding.poll_timeout(),
                 Some(self.search.at()),
+                self.relays.poll_timeout(),
                 Some(self.ask_at),
             ];
             let wake = wakes.into_iter().flatten().min();
@@ -270,10 +282,14 @@ impl Drive {
         self.metrics.record(&event);
         let now = Instant::now();
         match event {
-            SwarmEvent::NewListenAddr { address, .. } => {
+            SwarmEvent::NewListenAddr { listener_id, address } => {
                 tracing::info!(%address, "listening");
+                self.relays.on_open(listener_id);
                 self.view.send_modify(|view| view.listen.push(address));
             }
+            SwarmEvent::ListenerClosed {
+                listener_id, reason, ..
+            } => self.on_listener_closed(now, listener_id, reason),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.view
                     .send_modify(|view| view.listen.retain(|other| *other != address));
@@ -352,6 +368,16 @@ impl Drive {
                 self.on_kad(event);
             }
             SwarmEvent::Behaviour(BehaviourEvent::Mdns(event)) => self.on_mdns(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Relay(event)) => self.metrics.record(&event),
+            SwarmEvent::Behaviour(BehaviourEvent::Dcutr(event)) => {
+                self.metrics.record(&event);
+                tracing::debug!(?event, "tried to go on without a relay");
+            }
+            SwarmEvent::ExternalAddrConfirmed { address } => self.on_external(address),
+            SwarmEvent::ExternalAddrExpired { address } => {
+                self.view
+                    .send_modify(|view| view.external.retain(|other| *other != address));
+            }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.metrics.record(&event),
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => {
                 self.metrics.record(&event);

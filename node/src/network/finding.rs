@@ -6,9 +6,10 @@
 //! # Bounds
 //! [`CANDIDATES`] peers of [`ADDRESSES`] addresses of 100 bytes are 200 KiB. Connected ones are as many as there are connections.
 
+use crate::dialing::pause;
 use libp2p::Multiaddr;
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -227,11 +228,9 @@ impl<P: Copy + Ord> Finding<P> {
     }
 
     fn pause(&mut self, now: Instant, peer: P) {
-        let jitter = self.rng.random_range(0.75..1.25);
         if let Some(candidate) = self.candidates.get_mut(&peer) {
-            let pause = FIRST_PAUSE.saturating_mul(1 << candidate.failures.min(16));
+            let paused = now + pause(FIRST_PAUSE, LONGEST_PAUSE, candidate.failures, &mut self.rng);
             candidate.failures += 1;
-            let paused = now + pause.min(LONGEST_PAUSE).mul_f64(jitter);
             candidate.state = match candidate.state {
                 // One that is of no use is not dialled sooner because it has gone.
                 State::Waiting(at) if at > paused => State::Waiting(at),

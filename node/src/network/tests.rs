@@ -2,7 +2,7 @@ use super::*;
 use crate::source::Nothing;
 use futures::StreamExt;
 use libp2p::swarm::{DialError, SwarmEvent, dial_opts::DialOpts};
-use libp2p::{ping, swarm};
+use libp2p::{identify, ping, swarm};
 use std::num::NonZeroU32;
 
 /// A peer that speaks nothing but ping.
@@ -31,6 +31,13 @@ async fn node(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Network) 
     let listen = config.network.listen.clone();
     let started = Network::start(keypair, &config, &listen, hooks, &mut Registry::default()).await;
     (place, started.unwrap())
+}
+
+/// Wait until the node looks like that.
+async fn until(node: &Network, what: &str, mut is_so: impl FnMut(&View) -> bool) {
+    let mut view = node.view();
+    let seen = tokio::time::timeout(Duration::from_secs(30), view.wait_for(|view| is_so(view))).await;
+    assert!(matches!(seen, Ok(Ok(_))), "never: {what}");
 }
 
 /// Dial `address` until so many connections stay, or one is refused. How many are up in the end.
@@ -94,4 +101,47 @@ async fn p23_connections_are_as_many_as_the_settings_say_in_all_and_for_each_pee
         }
         node.stop().await;
     }
+}
+
+#[tokio::test]
+async fn addresses_of_the_settings_and_those_that_peers_confirm_are_told_to_others() {
+    let external: Multiaddr = "/ip4/203.0.113.9/tcp/7370".parse().unwrap();
+    let (_place, helper) = node(|config| config.network.autonat = true).await;
+    let (_other, node) = node(|config| {
+        config.network.autonat = true;
+        config.network.external = vec![external.clone()];
+        config.network.peers = helper.addresses();
+    })
+    .await;
+    until(&node, "the address of the settings", |view| {
+        view.external.contains(&external)
+    })
+    .await;
+    // The helper saw this node, and has dialled it where it listens.
+    let listens = node.view().borrow().listen[0].clone();
+    until(&node, "a confirmed address", |view| {
+        view.external.contains(&listens)
+    })
+    .await;
+
+    let mut stranger = SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .unwrap()
+        .with_behaviour(|keypair| {
+            identify::Behaviour::new(identify::Config::new("/stranger".into(), keypair.public()))
+        })
+        .unwrap()
+        .build();
+    stranger.dial(node.addresses()[0].clone()).unwrap();
+    let told = loop {
+        if let SwarmEvent::Behaviour(identify::Event::Received { info, .. }) =
+            stranger.select_next_some().await
+        {
+            break info.listen_addrs;
+        }
+    };
+    assert!(told.contains(&external) && told.contains(&listens), "{told:?}");
+    node.stop().await;
+    helper.stop().await;
 }

@@ -9,6 +9,7 @@ mod following;
 mod network;
 mod nodes;
 mod peers;
+mod relays;
 mod retention;
 mod snapshots;
 #[cfg(feature = "lies")]

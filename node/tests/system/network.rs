@@ -111,15 +111,16 @@ impl Network {
 
     pub(crate) fn publisher_that_knows(&self, known: &[&Serving]) -> Serving {
         let known: Vec<_> = known.iter().map(|serving| serving.address("tcp")).collect();
-        self.serve(
-            &self.publisher,
-            &[
-                ("CORDEE_NETWORK__PEERS", &known.join(",")),
-                ("CORDEE_CHECKPOINT__PUBLISH", "true"),
-                ("CORDEE_CHECKPOINT__KEYS", "node.key,second.key"),
-                ("CORDEE_CHECKPOINT__EVERY", "100ms"),
-            ],
-        )
+        self.publisher_with(&[("CORDEE_NETWORK__PEERS", &known.join(","))])
+    }
+
+    pub(crate) fn publisher_with(&self, more: &[(&str, &str)]) -> Serving {
+        let publishes = [
+            ("CORDEE_CHECKPOINT__PUBLISH", "true"),
+            ("CORDEE_CHECKPOINT__KEYS", "node.key,second.key"),
+            ("CORDEE_CHECKPOINT__EVERY", "100ms"),
+        ];
+        self.serve(&self.publisher, &[&publishes, more].concat())
     }
 
     pub(crate) fn copy(&self, node: &Node, of: &Serving) -> Serving {
