@@ -14,6 +14,7 @@ mod crossing;
 mod discovery;
 mod drive;
 mod finding;
+mod handshakes;
 mod places;
 mod reach;
 mod relays;
@@ -22,15 +23,18 @@ use crate::believing::Believing;
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::network::behaviour::Behaviour;
+use crate::network::handshakes::Bounded;
 use crate::reputation::PeersFile;
 use bytes::Bytes;
 use cordee_protocol::sync::serve::Source;
 use cordee_protocol::{Digest, Location};
 use cordee_resolver_p2p::{Metrics, Reputation, Resolver};
+use libp2p::core::Transport;
+use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, metrics, noise, swarm, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, metrics, noise, quic, swarm, tcp, yamux};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -278,13 +282,8 @@ fn swarm(
     };
     let builder = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_tcp(
-            tcp::Config::default().nodelay(true),
-            noise::Config::new,
-            yamux::Config::default,
-        )
+        .with_other_transport(transport)
         .map_err(|error| setup("encryption", &error))?
-        .with_quic()
         .with_dns()
         .map_err(|error| setup("name resolution (resolv.conf)", &error))?;
     // A substream's first message goes out with its negotiation: a round trip less for each request.
@@ -307,6 +306,20 @@ fn swarm(
         .with_behaviour(|keypair| Ok(Behaviour::new(keypair, config, listens, sync, None)?))
         .map_err(|error| setup("the behaviour", &error))?;
     Ok(built.with_swarm_config(settings).build())
+}
+
+/// TCP with Noise and Yamux, and QUIC; of both, the handshakes of others are bounded.
+fn transport(keypair: &Keypair) -> Result<Bounded, Box<dyn std::error::Error + Send + Sync>> {
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise::Config::new(keypair)?)
+        .multiplex(yamux::Config::default())
+        .boxed();
+    let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+        .boxed();
+    let either = tcp.or_transport(quic).map(|either, _| either.into_inner());
+    Ok(Bounded::new(either.boxed()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What the swarm is made of.
 
-use super::{asking, crossing, discovery};
+use super::{asking, crossing, discovery, handshakes};
 use crate::config::Config;
 use cordee_protocol::Digest;
 use cordee_protocol::wire::limits::MAX_CHECKPOINT;
@@ -52,7 +52,8 @@ impl Behaviour {
             // At least a third of the connections are ones that we dialled (PEERS P23).
             .with_max_established_incoming(Some(incoming(connections)))
             .with_max_established_per_peer(Some(config.network.max_connections_per_peer.get()))
-            .with_max_pending_incoming(Some(64))
+            // Whose turn it is, is decided there; here is what holds while those that gave way are being closed.
+            .with_max_pending_incoming(Some(2 * handshakes::AT_ONCE as u32))
             .with_max_pending_outgoing(Some(64));
         let identity = identify::Config::new("/cordee/1".into(), keypair.public())
             .with_agent_version(concat!("cordee/", env!("CARGO_PKG_VERSION")).into());
