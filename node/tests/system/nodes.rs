@@ -61,6 +61,11 @@ impl Node {
         &self.path
     }
 
+    /// What it said when it last ran.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
     pub(crate) fn folder(&self) -> Folder {
         Folder::open(&self.path, Ok).unwrap()
     }
@@ -129,7 +134,7 @@ impl Node {
             .envs(settings.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(self.log()).unwrap())
             .spawn()
             .unwrap();
         let mut line = String::new();
