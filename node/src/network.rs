@@ -15,6 +15,7 @@ mod discovery;
 mod drive;
 mod finding;
 mod handshakes;
+mod known;
 mod places;
 mod reach;
 mod relays;
@@ -151,6 +152,8 @@ pub struct Hooks {
     pub source: Arc<dyn Source>,
     /// Where it remembers peers.
     pub reputation: Arc<dyn Reputation>,
+    /// Where it remembers where peers are.
+    known: known::AddressFile,
     /// What hears of checkpoints; without, none are listened to.
     pub believing: Option<Arc<Believing>>,
     /// How its answers go out, if not as they should.
@@ -164,6 +167,7 @@ impl Hooks {
         Self {
             source,
             reputation: Arc::new(PeersFile::of(folder)),
+            known: known::AddressFile::of(folder),
             believing: None,
             #[cfg(feature = "lies")]
             manner: None,
@@ -200,7 +204,7 @@ impl Network {
     ) -> Result<Self, Error> {
         let peer_id = keypair.public().to_peer_id();
         let counters = metrics::Metrics::new(registry);
-        let believing = hooks.believing.clone();
+        let (believing, known) = (hooks.believing.clone(), hooks.known.clone());
         let sync = hooks.behaviour(config.resolver(), Metrics::new(registry));
         let resolver = sync.resolver();
         let listens = !listen.is_empty() || !config.network.relays.is_empty();
@@ -211,7 +215,7 @@ impl Network {
             resolver: resolver.clone(),
             announced,
         };
-        let mut drive = drive::Drive::new(swarm, &config.network, counters, checkpoints);
+        let mut drive = drive::Drive::new(swarm, &config.network, counters, checkpoints, known);
         match tokio::time::timeout(LISTEN_WITHIN, drive.listen(listen)).await {
             Ok(listening) => listening?,
             Err(_) => {

@@ -5,6 +5,7 @@ mod relayed;
 
 use super::behaviour::{Behaviour, BehaviourEvent, incoming, topic};
 use super::finding::Finding;
+use super::known::AddressFile;
 use super::places::Places;
 use super::reach::Reach;
 use super::relays::Relays;
@@ -39,6 +40,7 @@ pub(super) struct Drive {
     places: Places<PeerId>,
     finding: Finding<PeerId>,
     search: found::Search,
+    remembering: found::Remembering,
     relays: Relays<ListenerId>,
     /// How near each connected peer is.
     links: BTreeMap<PeerId, Reach>,
@@ -71,17 +73,23 @@ impl Drive {
         config: &config::Network,
         metrics: Metrics,
         checkpoints: Checkpoints,
+        known: AddressFile,
     ) -> Self {
-        let dialing = Dialing::new(Instant::now(), config.peers.iter().cloned(), rand::random());
+        let now = Instant::now();
+        let dialing = Dialing::new(now, config.peers.iter().cloned(), rand::random());
+        let (target, most) = (config.target_peers.get(), config.max_connections.get());
+        let mut finding = Finding::new(target as usize, most as usize, rand::random());
+        if config.discovery {
+            for (peer, addresses) in known.load() {
+                finding.on_found(now, peer, addresses);
+            }
+        }
         Self {
             swarm,
             dialing,
             places: Places::new(incoming(config.max_connections.get()) as usize),
-            finding: Finding::new(
-                config.target_peers.get() as usize,
-                config.max_connections.get() as usize,
-                rand::random(),
-            ),
+            finding,
+            remembering: found::Remembering::new(known),
             search: found::Search::new(Instant::now()),
             links: BTreeMap::new(),
             network: config.name.clone(),
@@ -148,6 +156,7 @@ impl Drive {
             self.dial();
             self.dial_found();
             self.look_for_peers();
+            self.remember();
             self.ask_relays();
             self.make_room();
             self.ask_somebody();
@@ -156,6 +165,7 @@ impl Drive {
                 self.places.poll_timeout(),
                 self.finding.poll_timeout(),
                 Some(self.search.at()),
+                self.remembering.poll_timeout(),
                 self.relays.poll_timeout(),
                 Some(self.ask_at),
             ];
@@ -402,6 +412,7 @@ impl Drive {
                 tracing::debug!(%peer, size = %status.size, "a peer told what it serves");
                 self.dialing.on_good(peer);
                 self.finding.on_good(peer);
+                self.remembering.on_change(Instant::now());
                 self.places.on_useful(peer);
                 self.judge(&peer, None);
             }

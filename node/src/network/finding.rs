@@ -20,6 +20,9 @@ const CANDIDATES: usize = 256;
 /// Addresses of one peer that are remembered, at most.
 pub(super) const ADDRESSES: usize = 8;
 
+/// Peers whose addresses outlast the process, at most.
+pub(super) const REMEMBERED: usize = 64;
+
 /// Dials to found peers that are open at once.
 const DIALS: usize = 8;
 
@@ -51,6 +54,8 @@ pub(super) struct Finding<P> {
 #[derive(Debug)]
 struct Candidate {
     addresses: Vec<Multiaddr>,
+    /// Whether it was of use.
+    good: bool,
     failures: u32,
     state: State,
 }
@@ -64,6 +69,7 @@ enum State {
 #[derive(Debug)]
 struct Link {
     dialled: bool,
+    good: bool,
     since: Instant,
 }
 
@@ -102,6 +108,7 @@ impl<P: Copy + Ord> Finding<P> {
         }
         let candidate = Candidate {
             addresses,
+            good: self.connected.get(&peer).is_some_and(|link| link.good),
             failures: 0,
             state: State::Waiting(now),
         };
@@ -110,7 +117,12 @@ impl<P: Copy + Ord> Finding<P> {
 
     /// The first connection to `peer` is up.
     pub(super) fn on_connected(&mut self, now: Instant, peer: P, dialled: bool) {
-        self.connected.insert(peer, Link { dialled, since: now });
+        let link = Link {
+            dialled,
+            good: false,
+            since: now,
+        };
+        self.connected.insert(peer, link);
         if let Some(candidate) = self.candidates.get_mut(&peer) {
             candidate.state = State::Waiting(now);
         }
@@ -136,15 +148,32 @@ impl<P: Copy + Ord> Finding<P> {
 
     /// `peer` does what it should.
     pub(super) fn on_good(&mut self, peer: P) {
+        if let Some(link) = self.connected.get_mut(&peer) {
+            link.good = true;
+        }
         if let Some(candidate) = self.candidates.get_mut(&peer) {
             candidate.failures = 0;
+            candidate.good = true;
         }
+    }
+
+    /// Peers that were of use, and where they are: the connected ones first, at most [`REMEMBERED`].
+    pub(super) fn good(&self) -> Vec<(P, Vec<Multiaddr>)> {
+        let mut good: Vec<_> = self.candidates.iter().filter(|(_, known)| known.good).collect();
+        good.sort_by_key(|(peer, _)| !self.connected.contains_key(peer));
+        good.truncate(REMEMBERED);
+        good.sort_by_key(|(peer, _)| *peer);
+        let told = good
+            .into_iter()
+            .map(|(peer, known)| (*peer, known.addresses.clone()));
+        told.collect()
     }
 
     /// `peer` is of another network.
     pub(super) fn on_useless(&mut self, now: Instant, peer: P) {
         if let Some(candidate) = self.candidates.get_mut(&peer) {
             candidate.failures = FAILURES - 1;
+            candidate.good = false;
             candidate.state = State::Waiting(now + USELESS_FOR);
         }
     }

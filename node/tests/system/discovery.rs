@@ -1,6 +1,6 @@
 //! Nodes that find each other, though each is told of one address at most.
 
-use crate::network::{Network, batch, follows, get, post, until, write};
+use crate::network::{Network, follows, get, until, write};
 use crate::nodes::{Node, Serving};
 
 /// A copy that knows the addresses of `known` alone.
@@ -26,24 +26,48 @@ fn p23_a_joiner_that_knows_one_address_finds_the_others_and_is_served_when_that_
     let first = write(&publisher, 1);
     let replica = copy(&network, &network.replica, &[&publisher]);
     follows(&replica, &first);
-    // It has the data from the replica alone: who told it of the replica does not live to serve.
-    let late = network.node("late");
     let joiner = copy(&network, &network.joiner, &[&publisher]);
     is_connected(&joiner, &replica);
     drop(publisher);
     follows(&joiner, &first);
-    let last = copy(&network, &late, &[&joiner]);
+    // One more knows the joiner alone, which does not live to serve it.
+    let last = copy(&network, &network.node("last"), &[&joiner]);
     is_connected(&last, &replica);
     drop(joiner);
     follows(&last, &first);
+}
 
-    // The publisher is back at another address, and knows one node; the one that does not know it any more follows it.
+#[test]
+fn a_publisher_that_comes_back_at_another_address_is_found_and_followed() {
+    let network = Network::new();
+    let publisher = network.publisher();
+    let first = write(&publisher, 1);
+    let replica = copy(&network, &network.replica, &[&publisher]);
+    let joiner = copy(&network, &network.joiner, &[&publisher, &replica]);
+    follows(&replica, &first);
+    follows(&joiner, &first);
+    let before = publisher.address("tcp").to_owned();
+    drop(publisher);
+
+    // It knows one node. The other has it in its list, where it no longer is, and looks for it.
     let publisher = network.publisher_that_knows(&[&replica]);
-    is_connected(&last, &publisher);
-    let (status, state) = post(&publisher, &batch(2));
-    assert_eq!(status, 200, "{state}");
-    follows(&replica, &state);
-    follows(&last, &state);
+    assert_ne!(publisher.address("tcp"), before);
+    let second = write(&publisher, 2);
+    follows(&replica, &second);
+    follows(&joiner, &second);
+    is_connected(&joiner, &publisher);
+
+    // It knows nobody but those that it remembers.
+    let file = network.publisher.path().join("addresses.json");
+    until("it remembers them", || {
+        let text = std::fs::read_to_string(&file).ok()?;
+        text.contains(replica.peer_id()).then_some(())
+    });
+    drop(publisher);
+    let publisher = network.publisher();
+    let third = write(&publisher, 3);
+    follows(&replica, &third);
+    follows(&joiner, &third);
 }
 
 #[test]

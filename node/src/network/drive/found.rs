@@ -1,6 +1,7 @@
 //! What the task does to find peers, and with those that are found.
 
 use super::super::discovery::protocol;
+use super::super::known::AddressFile;
 use super::super::reach::{Reach, of_peer};
 use super::Drive;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -8,7 +9,7 @@ use libp2p::{Multiaddr, PeerId, identify, kad, mdns};
 use std::time::{Duration, Instant};
 
 /// How often a walk goes out while more peers are wanted; a listed peer that is lost is looked for as often.
-const WALK_EVERY: Duration = Duration::from_secs(10);
+const WALK_EVERY: Duration = Duration::from_secs(5);
 
 /// How many fruitless walks there are before they become rare.
 const WALKS: u32 = 6;
@@ -33,6 +34,41 @@ impl Search {
     /// When to look next.
     pub(super) fn at(&self) -> Instant {
         self.at
+    }
+}
+
+/// How soon after a change it is written where peers are.
+const REMEMBER_AFTER: Duration = Duration::from_secs(1);
+
+/// How often that is written at most.
+const REMEMBER_EVERY: Duration = Duration::from_secs(60);
+
+/// When to write where peers are.
+pub(super) struct Remembering {
+    file: AddressFile,
+    last: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl Remembering {
+    pub(super) fn new(file: AddressFile) -> Self {
+        Self {
+            file,
+            last: None,
+            due: None,
+        }
+    }
+
+    /// A peer was of use.
+    pub(super) fn on_change(&mut self, now: Instant) {
+        let soon = now + REMEMBER_AFTER;
+        let seldom = self.last.map_or(soon, |last| last + REMEMBER_EVERY);
+        self.due.get_or_insert(soon.max(seldom));
+    }
+
+    /// When to write next, if ever.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.due
     }
 }
 
@@ -82,6 +118,22 @@ impl Drive {
         }
     }
 
+    /// Write where peers are, so that a node which comes back finds the others though nobody is listed.
+    pub(super) fn remember(&mut self) {
+        let now = Instant::now();
+        if self.remembering.due.is_none_or(|due| due > now) {
+            return;
+        }
+        (self.remembering.due, self.remembering.last) = (None, Some(now));
+        let (file, good) = (self.remembering.file.clone(), self.finding.good());
+        // One at a time, as they are a minute apart; each is whole.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = file.save(&good) {
+                tracing::debug!(%error, "it could not be written where peers are");
+            }
+        });
+    }
+
     /// A peer told where it listens.
     pub(super) fn on_identify(&mut self, event: identify::Event) {
         let identify::Event::Received { peer_id, info, .. } = event else {
@@ -101,6 +153,7 @@ impl Drive {
             }
         }
         self.found(peer_id, addresses);
+        self.remembering.on_change(Instant::now());
     }
 
     pub(super) fn on_kad(&mut self, event: kad::Event) {

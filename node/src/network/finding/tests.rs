@@ -120,3 +120,31 @@ fn connections_that_were_dialled_beyond_the_target_are_closed_and_the_listed_and
     }
     assert_eq!(finding.surplus(at(100), |_| false), [5]);
 }
+
+#[test]
+fn those_that_were_of_use_are_remembered_and_the_connected_ones_first() {
+    let start = Instant::now();
+    let mut finding = Finding::new(8, 16, 1);
+    for peer in 0..2 * REMEMBERED {
+        finding.on_found(start, peer, address(peer));
+        if peer % 2 == 1 {
+            finding.on_good(peer);
+        }
+    }
+    assert_eq!(finding.good().len(), REMEMBERED);
+    for peer in 0..2 * REMEMBERED {
+        finding.on_good(peer);
+    }
+    let last = 2 * REMEMBERED - 1;
+    assert!(finding.good().iter().all(|(peer, _)| *peer != last));
+    finding.on_connected(start, last, false);
+    assert!(finding.good().contains(&(last, address(last))));
+    // It may tell where it is after it was of use.
+    let mut late = Finding::new(8, 16, 1);
+    late.on_connected(start, 7, false);
+    late.on_good(7);
+    late.on_found(start, 7, address(7));
+    assert_eq!(late.good(), [(7, address(7))]);
+    finding.on_useless(start, last);
+    assert!(finding.good().iter().all(|(peer, _)| *peer != last));
+}
