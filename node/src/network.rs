@@ -278,7 +278,7 @@ fn swarm(
         .with_dns()
         .map_err(|error| setup("name resolution (resolv.conf)", &error))?
         .with_bandwidth_metrics(registry)
-        .with_behaviour(|keypair| Ok(Behaviour::new(keypair, config, sync)?))
+        .with_behaviour(|keypair| Ok(Behaviour::new(keypair, config, sync, registry)?))
         .map_err(|error| setup("the behaviour", &error))?
         // A substream's first message goes out with its negotiation: a round trip less for each request.
         .with_swarm_config(|settings| {
