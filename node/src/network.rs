@@ -301,13 +301,22 @@ fn swarm(
             .with_relay_client(noise::Config::new, yamux::Config::default)
             .map_err(|error| setup("encryption", &error))?
             .with_bandwidth_metrics(registry)
-            .with_behaviour(|keypair, relay| Ok(Behaviour::new(keypair, config, listens, sync, Some(relay))?))
+            .with_behaviour(|keypair, relay| {
+                Ok(Behaviour::new(
+                    keypair,
+                    config,
+                    listens,
+                    sync,
+                    Some(relay),
+                    registry,
+                )?)
+            })
             .map_err(|error| setup("the behaviour", &error))?;
         return Ok(built.with_swarm_config(settings).build());
     }
     let built = builder
         .with_bandwidth_metrics(registry)
-        .with_behaviour(|keypair| Ok(Behaviour::new(keypair, config, listens, sync, None)?))
+        .with_behaviour(|keypair| Ok(Behaviour::new(keypair, config, listens, sync, None, registry)?))
         .map_err(|error| setup("the behaviour", &error))?;
     Ok(built.with_swarm_config(settings).build())
 }

@@ -10,6 +10,7 @@ use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{autonat, connection_limits, dcutr, identify, kad, mdns, memory_connection_limits, ping, relay};
+use prometheus_client::registry::Registry;
 use std::time::Duration;
 
 /// How long an answer with checkpoints may take; it is 50 KiB at most.
@@ -44,6 +45,7 @@ impl Behaviour {
         listens: bool,
         sync: cordee_resolver_p2p::Behaviour,
         relay_client: Option<relay::client::Behaviour>,
+        registry: &mut Registry,
     ) -> Result<Self, String> {
         let peer_id = keypair.public().to_peer_id();
         let connections = config.network.max_connections.get();
@@ -62,7 +64,7 @@ impl Behaviour {
             memory: memory_connection_limits::Behaviour::with_max_percentage(config.network.max_memory_share),
             identify: identify::Behaviour::new(identity),
             ping: ping::Behaviour::default(),
-            gossip: gossip(&config.network.name)?,
+            gossip: gossip(&config.network.name, registry)?,
             asking: request_response::Behaviour::with_codec(
                 asking::Codec,
                 [(asking::PROTOCOL, ProtocolSupport::Full)],
@@ -87,7 +89,7 @@ pub(super) fn topic(network: &str) -> IdentTopic {
 
 /// Announcements of checkpoints. A message carries its own signatures, so gossipsub adds none, and the name of a message is the
 /// digest of its content. Nothing goes on before it was looked at.
-fn gossip(network: &str) -> Result<gossipsub::Behaviour, String> {
+fn gossip(network: &str, registry: &mut Registry) -> Result<gossipsub::Behaviour, String> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
@@ -95,7 +97,9 @@ fn gossip(network: &str) -> Result<gossipsub::Behaviour, String> {
         .message_id_fn(|message| MessageId::from(Digest::of(&[&message.data]).0.to_vec()))
         .build()
         .map_err(|error| error.to_string())?;
-    let mut behaviour = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, config)?;
+    let registry = registry.sub_registry_with_prefix("gossipsub");
+    let mut behaviour = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, config)?
+        .with_metrics(registry, gossipsub::MetricsConfig::default());
     // Whoever passes on what is refused loses its place in the mesh, long before a ban.
     let params = gossipsub::PeerScoreParams {
         topics: [(topic(network).hash(), gossipsub::TopicScoreParams::default())].into(),
