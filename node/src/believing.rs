@@ -2,12 +2,16 @@
 //!
 //! Decides nothing: [`Gossip`] and [`Trust`] do. Here are the lock, the clock, the counters, the log, and the files.
 
+#[cfg(test)]
+mod tests;
+
 use crate::checkpoints::{CheckpointFile, Kept};
 use crate::folder::Folder;
 use crate::gossip::{Gossip, Heard, Passing, read_answer};
 use crate::signing::name_of;
 use crate::trust::{Policy, Trust, Verdict};
 use bytes::Bytes;
+use cordee_protocol::Digest;
 use cordee_protocol::codec::Encode;
 use cordee_protocol::wire::checkpoint::{Checkpoint, Signed};
 use libp2p::PeerId;
@@ -15,6 +19,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -29,7 +34,14 @@ pub struct Believing {
     /// Counts what is news: something newer, a signature more, a fork.
     news: watch::Sender<u64>,
     checkpoints: Family<Outcome, Counter>,
+    refusals: Family<Reason, Counter>,
 }
+
+/// How often one reason to refuse checkpoints is worth a line of the log.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// The reason not to believe a checkpoint yet.
+const TOO_FEW: &str = "too_few_signatures";
 
 #[derive(Debug)]
 struct State {
@@ -40,6 +52,10 @@ struct State {
     refused: Option<Refused>,
     /// Why nothing is believed any more.
     fork: Option<String>,
+    /// When the log was last told of each reason.
+    told: BTreeMap<&'static str, Instant>,
+    /// What the file holds.
+    saved: Vec<Digest>,
 }
 
 /// A checkpoint that was not believed.
@@ -60,6 +76,11 @@ struct Outcome {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
 /// What a node can say about its newest checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Standing {
@@ -69,6 +90,8 @@ pub struct Standing {
     pub gathering: Vec<Shown>,
     /// The last one that was not believed.
     pub refused: Option<Refused>,
+    /// The one that needs the fewest signatures more, if the newest is not above it.
+    pub lacking: Option<Refused>,
     /// Why nothing is believed any more.
     pub fork: Option<String>,
 }
@@ -118,11 +141,14 @@ impl Believing {
                 signed: kept.signed,
                 refused: None,
                 fork,
+                told: BTreeMap::new(),
+                saved: Vec::new(),
             }),
             store,
             began: Instant::now(),
             news: watch::Sender::new(0),
             checkpoints: Family::default(),
+            refusals: Family::default(),
         })
     }
 
@@ -132,6 +158,11 @@ impl Believing {
             "checkpoints",
             "Checkpoints that were shown to this node, by what came of them",
             self.checkpoints.clone(),
+        );
+        registry.register(
+            "checkpoint_refusals",
+            "Checkpoints that were not believed, by the reason",
+            self.refusals.clone(),
         );
     }
 
@@ -179,10 +210,18 @@ impl Believing {
             threshold,
             signed: hex::encode(signed.to_vec()),
         };
+        let gathering = trust.gathering();
+        let lacking = gathering.first().map(|signed| Refused {
+            height: signed.checkpoint().height,
+            reason: TOO_FEW,
+            message: too_few(signed.signatures().len(), threshold),
+            at: signed.checkpoint().time,
+        });
         Standing {
             newest: trust.newest().map(shown),
-            gathering: trust.gathering().into_iter().take(4).map(shown).collect(),
+            gathering: gathering.into_iter().take(4).map(shown).collect(),
             refused: state.refused.clone(),
+            lacking,
             fork: state.fork.clone(),
         }
     }
@@ -242,6 +281,7 @@ impl Believing {
         let kept = Kept::of(self.lock().gossip.trust(), Some(signed.clone()));
         self.store.save(&kept)?;
         let mut state = self.lock();
+        state.saved = kept.ids();
         state.signed = Some(signed.clone());
         let bytes = Bytes::from(signed.to_vec());
         let verdict = state.gossip.on_own(now(), &signed);
@@ -254,19 +294,32 @@ impl Believing {
         Ok(bytes)
     }
 
-    /// Make what is believed outlast the process. Blocks.
+    /// Make what is believed outlast the process; signatures alone that have come to it are not worth a write. Blocks.
     ///
     /// # Errors
     /// Of the file system.
     pub fn save(&self) -> io::Result<()> {
-        self.store.save(&self.kept())
+        let kept = self.kept();
+        let ids = kept.ids();
+        if self.lock().saved == ids {
+            return Ok(());
+        }
+        self.store.save(&kept)?;
+        self.lock().saved = ids;
+        Ok(())
     }
 
-    /// The log that was synced shows that two accepted checkpoints are of two logs.
-    pub fn on_fork(&self, what: String) {
+    /// The log that was synced shows, by `why`, that the newest checkpoint is of another one than `accepted`, or than a database that
+    /// no checkpoint vouched for.
+    pub fn on_fork(&self, why: &str, accepted: Option<&Signed>) {
         let mut state = self.lock();
-        tracing::error!("{what}");
-        state.fork = Some(what);
+        if let Some(other) = state.gossip.trust().newest().cloned() {
+            let accepted = accepted.filter(|accepted| accepted.checkpoint() != other.checkpoint());
+            self.keep_fork(&mut state, why, accepted, &other);
+        } else {
+            self.stop(&mut state, why.into());
+        }
+        self.count("fork");
         self.news.send_modify(|count| *count += 1);
     }
 
@@ -289,16 +342,21 @@ impl Believing {
         match &heard.verdict {
             Some(Verdict::Accepted) => tracing::debug!(height, size, "accepted a checkpoint"),
             Some(Verdict::Gathering { have, need }) => {
-                tracing::debug!(height, size, have, need, "a checkpoint lacks signatures");
+                self.count(TOO_FEW);
+                let why = too_few(*have, *need);
+                if state.is_worth_telling(TOO_FEW) {
+                    tracing::info!(height, size, ?peer, "a checkpoint is not believed yet: {why}");
+                } else {
+                    tracing::debug!(height, size, ?peer, "a checkpoint is not believed yet: {why}");
+                }
             }
             Some(Verdict::Refused(refusal)) => {
                 let reason = refusal.name();
-                // The same thing again and again is worth one line.
-                let again = state.refused.as_ref().is_some_and(|last| last.reason == reason);
-                if again || reason == "not_advancing" {
-                    tracing::debug!(height, size, ?peer, "refused a checkpoint: {refusal}");
+                self.count(reason);
+                if state.is_worth_telling(reason) {
+                    tracing::warn!(height, size, ?peer, reason, "refused a checkpoint: {refusal}");
                 } else {
-                    tracing::warn!(height, size, ?peer, "refused a checkpoint: {refusal}");
+                    tracing::debug!(height, size, ?peer, reason, "refused a checkpoint: {refusal}");
                 }
                 state.refused = Some(Refused {
                     height,
@@ -307,7 +365,13 @@ impl Believing {
                     at: now(),
                 });
             }
-            Some(Verdict::Fork) => self.keep_fork(state),
+            Some(Verdict::Fork) => {
+                self.count("fork");
+                if let Some(fork) = state.gossip.trust().fork().cloned() {
+                    let why = format!("a fork: {fork}");
+                    self.keep_fork(state, &why, Some(&fork.accepted), &fork.other);
+                }
+            }
             _ => {}
         }
         if heard.verdict.as_ref().is_some_and(Verdict::is_news) {
@@ -315,17 +379,28 @@ impl Believing {
         }
     }
 
-    fn keep_fork(&self, state: &mut State) {
-        let Some(fork) = state.gossip.trust().fork() else {
-            return;
-        };
-        let kept = match self.store.keep_fork(fork) {
-            Ok([accepted, other]) => format!("kept as {} and {}", accepted.display(), other.display()),
+    /// Keep both sides of a fork for whoever has to decide, and believe nothing more.
+    fn keep_fork(&self, state: &mut State, why: &str, accepted: Option<&Signed>, other: &Signed) {
+        let kept = match self.store.keep_fork(accepted, other) {
+            Ok(paths) => {
+                let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+                format!("kept as {}", paths.join(" and "))
+            }
             Err(error) => format!("and could not be kept: {error}"),
         };
-        let what = format!("a fork: {fork}; {kept}. Following has stopped: ask the signers");
-        tracing::error!("{what}");
-        state.fork = Some(what);
+        self.stop(
+            state,
+            format!("{why}; {kept}. Following has stopped: ask the signers"),
+        );
+    }
+
+    fn stop(&self, state: &mut State, why: String) {
+        tracing::error!("{why}");
+        state.fork = Some(why);
+    }
+
+    fn count(&self, reason: &'static str) {
+        self.refusals.get_or_create(&Reason { reason }).inc();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -334,106 +409,24 @@ impl Believing {
     }
 }
 
+impl State {
+    /// Whether the log was not told of this reason for long: the same thing again and again is worth one line.
+    fn is_worth_telling(&mut self, reason: &'static str) -> bool {
+        let now = Instant::now();
+        let is_due = self.told.get(reason).is_none_or(|at| now - *at >= TELL_EVERY);
+        if is_due {
+            self.told.insert(reason, now);
+        }
+        is_due
+    }
+}
+
+fn too_few(have: usize, need: usize) -> String {
+    format!("only {have} of the {need} signers that it needs have signed it")
+}
+
 /// Seconds since 1970-01-01 UTC; 0 for a clock that stands before.
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or(Duration::ZERO).as_secs()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::signing::{key_of, sign};
-    use cordee_protocol::wire::checkpoint::Signers;
-    use cordee_protocol::{Digest, Location, Target};
-    use libp2p::identity::Keypair;
-
-    fn pair(n: u8) -> Keypair {
-        Keypair::ed25519_from_bytes([n; 32]).unwrap()
-    }
-
-    fn signed(height: u64, root: u8, signers: &[u8]) -> Signed {
-        let end = Location::new(10 * height).unwrap();
-        let checkpoint = Checkpoint {
-            network: "n".into(),
-            kind: "any-unordered-variable".into(),
-            height,
-            target: Target::new(Digest([root; 32]), Location::ZERO..end).unwrap(),
-            time: now(),
-            next: None,
-        };
-        let pairs: Vec<_> = signers.iter().map(|&n| pair(n)).collect();
-        sign(checkpoint, &pairs).unwrap()
-    }
-
-    fn open(folder: &Folder) -> Believing {
-        let key = |n| key_of(&pair(n).public().to_peer_id()).unwrap();
-        let policy = Policy {
-            network: "n".into(),
-            kind: "any-unordered-variable".into(),
-            signers: Signers::new(2, (1..=3).map(key).collect()).unwrap(),
-            max_age: Duration::from_secs(3600),
-        };
-        Believing::open(folder, policy).unwrap()
-    }
-
-    #[test]
-    fn belief_refusals_and_forks_outlast_the_process_and_are_told() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = Folder::create(&place.path().join("a"), "n", "any-unordered-variable").unwrap();
-        let peer = PeerId::random();
-        let first = open(&folder);
-        let mut news = first.news();
-        assert_eq!(
-            first.on_message(peer, &signed(5, 5, &[1, 2]).to_vec()),
-            Passing::On
-        );
-        assert!(news.has_changed().unwrap());
-        news.mark_unchanged();
-        assert_eq!(
-            first.on_message(peer, &signed(6, 6, &[9]).to_vec()),
-            Passing::Dropped
-        );
-        assert!(!news.has_changed().unwrap());
-        let standing = first.standing();
-        assert_eq!(standing.refused.unwrap().reason, "unknown_signer");
-        assert_eq!(standing.newest.unwrap().height, 5);
-        first.save().unwrap();
-
-        let second = open(&folder);
-        assert_eq!(second.newest(), first.newest());
-        assert_eq!(second.next_height(), 6);
-        let own = signed(6, 6, &[1]);
-        let bytes = second.on_signed_here(own.clone()).unwrap();
-        assert_eq!(bytes, own.to_vec());
-
-        let third = open(&folder);
-        assert_eq!(third.next_height(), 7);
-        assert!(!third.may_sign(signed(6, 7, &[1]).checkpoint()));
-        assert!(third.may_sign(own.checkpoint()));
-        assert!(!third.on_answer(peer, &second.answer()));
-        assert_eq!(third.gathering(), [own]);
-        assert_eq!(
-            third.on_message(peer, &signed(5, 7, &[1, 3]).to_vec()),
-            Passing::On,
-            "everybody has to know"
-        );
-        assert!(third.fork().unwrap().contains("a fork: "));
-
-        let fourth = open(&folder);
-        assert!(fourth.fork().unwrap().contains("fork-5-accepted.checkpoint"));
-        assert_eq!(
-            fourth.on_message(peer, &signed(8, 8, &[1, 2]).to_vec()),
-            Passing::Dropped
-        );
-        std::fs::remove_file(folder.path().join("fork-5-accepted.checkpoint")).unwrap();
-        std::fs::remove_file(folder.path().join("fork-5-other.checkpoint")).unwrap();
-        assert_eq!(open(&folder).fork(), None);
-        let mut registry = Registry::default();
-        third.register(&mut registry);
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        assert!(text.contains("checkpoints_total{result=\"fork\"} 1"), "{text}");
-        assert!(third.on_answer(peer, &[9]), "an answer that is none");
-    }
 }

@@ -14,6 +14,7 @@ use cordee_protocol::log::Keep;
 use cordee_protocol::{Digest, Journal, Location};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::time::{Duration, Instant};
 
 /// Writes in a commit, unless the database is to be so small that it would have hardly any history.
 const WRITES: u64 = 1000;
@@ -40,16 +41,32 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Fill a new database; `progress` is told how many of the wanted operations there are so far, and may say no: then
-    /// that is all.
+    /// As [`Self::fill_durably`], made durable every [`DURABLE_EVERY`] operations and at the end.
     ///
     /// # Errors
     /// The database's.
     pub fn fill<J: Journal, I: Index>(
         &self,
         db: &mut Db<J, I>,
-        mut progress: impl FnMut(u64) -> bool,
+        progress: impl FnMut(u64) -> bool,
     ) -> Result<(), Error<J::Error>> {
+        self.fill_durably(db, DURABLE_EVERY, progress).map(drop)
+    }
+
+    /// Fill a new database; `progress` is told how many of the wanted operations there are so far, and may say no: then
+    /// that is all. Returns the time that the database took, without the making of keys and values.
+    ///
+    /// - `durable_every`: operations; with 0, each commit is durable before the next one is made.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn fill_durably<J: Journal, I: Index>(
+        &self,
+        db: &mut Db<J, I>,
+        durable_every: u64,
+        mut progress: impl FnMut(u64) -> bool,
+    ) -> Result<Duration, Error<J::Error>> {
+        let mut took = Duration::ZERO;
         // What is held is said here.
         db.keep(Keep::All);
         let family = db.kind().family();
@@ -77,17 +94,20 @@ impl Dataset {
                 Family::Immutable => writer.puts((missing - 1).min(writes)),
                 Family::Keyless => writer.appends((missing - 1).min(writes)),
             };
+            let begin = Instant::now();
             db.apply(&batch, None)?;
-            if db.log().size().since(durable) >= DURABLE_EVERY {
+            if db.log().size().since(durable) >= durable_every {
                 db.commit()?;
                 durable = db.log().size();
             }
+            took += begin.elapsed();
         }
         if older > 0 {
             let start = db.log().size().get().saturating_sub(self.ops);
             db.prune(Location::new(start).unwrap_or_default())?;
         }
-        db.commit()
+        db.commit()?;
+        Ok(took)
     }
 }
 

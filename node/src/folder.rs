@@ -4,6 +4,7 @@
 //!   cordee.toml           settings, written by `init`
 //!   node.key              the node's libp2p key in its protobuf encoding; readable by the owner only
 //!   peers.json            what peers did (see `reputation`)
+//!   addresses.json        where peers are (see `network`)
 //!   checkpoints.json      which checkpoints are believed, and which were signed here (see `checkpoints`)
 //!   data/                 the log (see `storage`), made by the first command that writes
 //!   data/database.toml    kind and network of that log; a node of another kind or network does not touch it

@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
@@ -153,15 +153,19 @@ impl Program {
                 command.env_remove(key);
             }
         }
-        let mut child = command
+        command
             .args(args)
             .envs(self.environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(failed)?;
+            .kill_on_drop(true);
+        #[cfg(unix)]
+        if messages == Messages::Log {
+            // A ctrl-c at the terminal is for us: we end the others when it is time.
+            command.process_group(0);
+        }
+        let mut child = command.spawn().map_err(failed)?;
         let stdout = child
             .stdout
             .take()
@@ -231,6 +235,37 @@ impl Process {
                 self.parse(&line)
             }
             None => Err(self.ended().await),
+        }
+    }
+
+    /// End it at once, as `kill -9` does.
+    pub async fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill().await;
+    }
+
+    /// Send it SIGTERM and wait for its end: how long that took, or `None` if it did not end well within ten seconds. It is gone
+    /// in either case. Where there are no signals its input is closed instead.
+    pub async fn terminate(&mut self) -> Option<Duration> {
+        let began = Instant::now();
+        #[cfg(unix)]
+        {
+            use rustix::process::{Pid, Signal, kill_process};
+            let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+            // Without an id it has ended.
+            id.map(|id| kill_process(id, Signal::TERM));
+        }
+        #[cfg(not(unix))]
+        {
+            self.stdin = None;
+        }
+        match timeout(GRACE, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => Some(began.elapsed()),
+            Ok(_) => None,
+            Err(_) => {
+                self.kill().await;
+                None
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use clap::Parser;
 use cordee_integration::sim::peers::table::{HEADINGS, Row};
 use cordee_integration::sim::peers::{STUDIES, Study};
-use cordee_integration::sim::{Report, Scenario, named, run};
+use cordee_integration::sim::{Report, Scenario, checkpoints, named, run};
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::ops::Range;
 use std::process::ExitCode;
@@ -33,6 +33,9 @@ struct Arguments {
     /// asked peers can carry; runs in which every property held. With --seed, one seed of the table named.
     #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "scenario")]
     peers_table: Option<Vec<String>>,
+    /// Networks of fifty nodes that hear of checkpoints over bad links and fall in two, instead of syncs: a line each.
+    #[arg(long, conflicts_with_all = ["scenario", "peers_table"])]
+    checkpoints: bool,
     /// Seeds in a row of a table.
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..))]
     row: u64,
@@ -42,6 +45,33 @@ struct Arguments {
     /// Threads; as many as there are cores by default.
     #[arg(long)]
     threads: Option<usize>,
+}
+
+/// Run each network of each seed.
+fn networks(seeds: Range<u64>) -> ExitCode {
+    type Make = fn(u64) -> checkpoints::Scenario;
+    let all: [(&str, Make); 3] = [
+        ("signers together", checkpoints::Scenario::bad_links),
+        ("signers apart", checkpoints::Scenario::signers_apart),
+        ("with liars", checkpoints::Scenario::with_liars),
+    ];
+    let (mut failed, mut slowest) = (0, Duration::ZERO);
+    for seed in seeds {
+        for (name, make) in all {
+            let outcome = checkpoints::run(&make(seed));
+            failed += usize::from(!outcome.passed());
+            slowest = slowest.max(outcome.settled.unwrap_or(checkpoints::SETTLES_WITHIN));
+            print(&format!("{name}, seed {seed}: {outcome:?}\n"));
+        }
+    }
+    print(&format!(
+        "failed: {failed}; the slowest settled after {slowest:?}\n"
+    ));
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -76,6 +106,9 @@ fn main() -> ExitCode {
             "there is no scenario called {name}; --scenario list names them\n"
         ));
         return ExitCode::FAILURE;
+    }
+    if arguments.checkpoints {
+        return networks(seeds);
     }
     let begin = Instant::now();
     let report = run_all(&arguments, seeds);

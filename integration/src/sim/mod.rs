@@ -33,6 +33,7 @@
 
 pub mod before;
 pub mod check;
+pub mod checkpoints;
 pub mod copy;
 pub mod disk;
 pub mod hub;

@@ -2,9 +2,17 @@
 //!
 //! [`sync`] orders a whole benchmark; [`parts`] are what its processes do; [`raw`] moves the same bytes with nothing else
 //! done to them: figures of a sync are read against that, since absolute ones say more about the machine than about the
-//! program. [`usage`] reads what a process has cost.
+//! program. [`serve`] and [`verify`] measure its two sides alone, [`apply`] what a publisher does. [`usage`] reads what a process
+//! has cost.
 
+pub mod apply;
+pub mod asking;
 pub mod parts;
 pub mod raw;
+pub mod serve;
+mod setting;
 pub mod sync;
 pub mod usage;
+pub mod verify;
+
+pub use setting::Error;

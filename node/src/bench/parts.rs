@@ -51,6 +51,15 @@ pub struct RawDone {
     pub seconds: f64,
 }
 
+/// What taking all from one server took.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct AskDone {
+    /// Of all answers.
+    pub bytes: u64,
+    /// From the dial to the last byte.
+    pub seconds: f64,
+}
+
 /// Bring `folder` to `target` as `cordee sync` does, then read a key.
 ///
 /// # Errors

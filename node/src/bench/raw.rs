@@ -8,7 +8,7 @@ use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::core::upgrade::Version;
 use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{self, Event, Message, ProtocolSupport};
-use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, yamux};
 use std::io;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 const ANSWER: u64 = 1 << 20;
 
 /// Requests in flight from each server.
-const IN_FLIGHT: usize = 4;
+pub(super) const IN_FLIGHT: usize = 4;
 
 /// How long everything may take before it is given up.
-const LIMIT: Duration = Duration::from_secs(300);
+pub(super) const LIMIT: Duration = Duration::from_secs(300);
 
 const PROTOCOL: &str = "/cordee/bench/raw/1";
 
@@ -51,7 +51,7 @@ pub enum Error {
 /// # Errors
 /// [`Error::Transport`].
 pub async fn serve(ready: impl FnOnce(Multiaddr)) -> Result<(), Error> {
-    let mut swarm = swarm()?;
+    let mut swarm = swarm(behaviour)?;
     let local = *swarm.local_peer_id();
     let any = "/ip4/127.0.0.1/tcp/0".parse().map_err(transport)?;
     swarm.listen_on(any).map_err(transport)?;
@@ -89,15 +89,9 @@ pub async fn fetch(servers: &[Multiaddr], bytes: u64) -> Result<Duration, Error>
 
 async fn transfer(servers: &[Multiaddr], bytes: u64) -> Result<Duration, Error> {
     let start = Instant::now();
-    let mut swarm = swarm()?;
+    let mut swarm = swarm(behaviour)?;
     for server in servers {
-        let Some(Protocol::P2p(peer)) = server.iter().last() else {
-            return Err(Error::Address(server.clone()));
-        };
-        swarm.dial(server.clone()).map_err(|error| Error::Server {
-            peer,
-            why: error.to_string(),
-        })?;
+        dial(&mut swarm, server)?;
     }
     let (mut unasked, mut missing) = (bytes, bytes);
     let mut ask = |swarm: &mut Swarm<Behaviour>, peer: &PeerId| {
@@ -144,11 +138,25 @@ async fn transfer(servers: &[Multiaddr], bytes: u64) -> Result<Duration, Error> 
 
 type Behaviour = request_response::Behaviour<Codec>;
 
-fn swarm() -> Result<Swarm<Behaviour>, Error> {
-    let behaviour = |_: &_| {
-        let config = request_response::Config::default().with_request_timeout(LIMIT);
-        Behaviour::new([(PROTOCOL, ProtocolSupport::Full)], config)
+fn behaviour() -> Behaviour {
+    let config = request_response::Config::default().with_request_timeout(LIMIT);
+    Behaviour::new([(PROTOCOL, ProtocolSupport::Full)], config)
+}
+
+/// Dial `server`; returns its name.
+pub(super) fn dial<B: NetworkBehaviour>(swarm: &mut Swarm<B>, server: &Multiaddr) -> Result<PeerId, Error> {
+    let Some(Protocol::P2p(peer)) = server.iter().last() else {
+        return Err(Error::Address(server.clone()));
     };
+    swarm.dial(server.clone()).map_err(|error| Error::Server {
+        peer,
+        why: error.to_string(),
+    })?;
+    Ok(peer)
+}
+
+/// A swarm over the transport that real nodes use, with one behaviour.
+pub(super) fn swarm<B: NetworkBehaviour>(behaviour: impl FnOnce() -> B) -> Result<Swarm<B>, Error> {
     let swarm = SwarmBuilder::with_new_identity()
         .with_tokio()
         .with_tcp(
@@ -157,7 +165,7 @@ fn swarm() -> Result<Swarm<Behaviour>, Error> {
             yamux::Config::default,
         )
         .map_err(transport)?
-        .with_behaviour(behaviour)
+        .with_behaviour(|_| behaviour())
         .map_err(transport)?
         .with_swarm_config(|config| {
             config

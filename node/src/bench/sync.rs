@@ -8,23 +8,18 @@
 //! - CPU time and memory are the kernel's counts: the client's at its last word; the servers' CPU time over the sync,
 //!   all together, and the highest peak of any of them since its start.
 
-use super::parts::{self, Answering, RawDone, RawReady};
+use super::parts::{Answering, RawDone};
+use super::setting::{Error, Server, Setting, make, median, path, to_thousandths};
 use super::usage::Usage;
 use crate::audience::Audience;
 use crate::dataset::Dataset;
-use crate::folder::{self, Folder};
-use crate::process::{self, Messages, Process, Program};
-use cordee_protocol::Target;
-use cordee_protocol::db::KINDS;
+use crate::folder::Folder;
+use crate::process::Process;
 use futures::future::{join_all, try_join_all};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How long one step may take.
-const LIMIT: Duration = Duration::from_secs(600);
 
 /// What to measure.
 #[derive(Clone, Copy, Debug)]
@@ -82,42 +77,22 @@ pub struct Report {
     pub disk_bytes: u64,
 }
 
-/// Why there are no figures.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A folder or its database.
-    #[error(transparent)]
-    Folder(#[from] folder::Error),
-    /// A process.
-    #[error(transparent)]
-    Process(#[from] process::Error),
-    /// Files.
-    #[error("setting up")]
-    Setup(#[from] io::Error),
-    /// The copy is not one: nothing to be measured.
-    #[error("the client ended at root {got} instead of {want}")]
-    WrongRoot {
-        /// The servers' root.
-        want: String,
-        /// The client's.
-        got: String,
-    },
-}
-
 /// Measure.
 ///
 /// # Errors
 /// [`Error`].
 pub async fn run(options: Options, audience: Arc<dyn Audience>) -> Result<Report, Error> {
-    let bench = Bench::prepare(options, audience.clone()).await?;
+    // One more to be throttled.
+    let copies = options.peers + usize::from(options.slow_peer.is_some());
+    let setting = Setting::prepare(options.dataset, copies, audience.clone()).await?;
+    let bench = Bench { options, setting };
     audience.stage(&format!("{} servers start", options.peers), 0);
-    let servers = try_join_all((1..=options.peers).map(|n| bench.serve(n, None))).await?;
+    let servers = try_join_all((1..=options.peers).map(|n| bench.setting.serve(n, None))).await?;
     let slow = match options.slow_peer {
-        Some(bytes) => Some(bench.serve(options.peers + 1, Some(bytes)).await?),
+        Some(bytes) => Some(bench.setting.serve(options.peers + 1, Some(bytes)).await?),
         None => None,
     };
-    let raw_servers = try_join_all((1..=options.peers).map(|n| bench.serve_raw(n))).await?;
+    let raw_servers = try_join_all((1..=options.peers).map(|n| bench.setting.serve_raw(n))).await?;
     let mut runs = Vec::new();
     for n in 1..=options.runs {
         audience.stage(&format!("run {n} of {}", options.runs), 0);
@@ -132,18 +107,9 @@ pub async fn run(options: Options, audience: Arc<dyn Audience>) -> Result<Report
     Ok(bench.report(&runs))
 }
 
-/// The servers' database and where everything is.
 struct Bench {
     options: Options,
-    place: Arc<tempfile::TempDir>,
-    program: Program,
-    target: Target,
-    encoded_bytes: u64,
-}
-
-struct Server {
-    address: String,
-    process: Process,
+    setting: Setting,
 }
 
 /// The figures of one run.
@@ -160,80 +126,6 @@ struct Run {
 }
 
 impl Bench {
-    async fn prepare(options: Options, audience: Arc<dyn Audience>) -> Result<Self, Error> {
-        let place = Arc::new(tempfile::Builder::new().prefix("cordee-bench-").tempdir()?);
-        let program = Program::own()?
-            .with("network.listen", "/ip4/127.0.0.1/tcp/0")
-            .with("http.listen", "")
-            // What is measured is the program, not its manners.
-            .with("serve.requests_per_second", 0)
-            .with("serve.bytes_per_second", 0);
-        let kept = place.clone();
-        audience.stage("a database is written", options.dataset.ops);
-        let written = tokio::task::spawn_blocking(move || {
-            let first = make(&kept.path().join("server-1"))?;
-            let mut database = first.publisher()?;
-            // The files go with the folder, so a writer that nobody waits for any more fails soon.
-            let filled = options.dataset.fill(&mut database, |ops| {
-                audience.progress(ops);
-                Arc::strong_count(&kept) > 1
-            });
-            filled.map_err(folder::Error::from)?;
-            let (target, bytes) = (database.target(), parts::encoded_bytes(&database)?);
-            drop(database);
-            // One more to be throttled.
-            for n in 2..=options.peers + usize::from(options.slow_peer.is_some()) {
-                let other = make(&kept.path().join(format!("server-{n}")))?;
-                copy_files(&first.data(), &other.data())?;
-            }
-            Ok::<_, Error>((target, bytes))
-        });
-        let (target, encoded_bytes) = written.await.map_err(io::Error::other)??;
-        Ok(Self {
-            options,
-            place,
-            program,
-            target,
-            encoded_bytes,
-        })
-    }
-
-    /// - `slow`: bytes a second that it sends at most.
-    async fn serve(&self, n: usize, slow: Option<u32>) -> Result<Server, Error> {
-        #[derive(Deserialize)]
-        struct Ready {
-            listen: Vec<String>,
-        }
-        let name = format!("server-{n}");
-        let folder = self.folder(&name);
-        let args = [
-            "run",
-            "--json",
-            "--stop-with-stdin",
-            "--log",
-            "warn",
-            "-C",
-            path(&folder),
-        ];
-        let program = match slow {
-            Some(bytes) => (self.program.clone())
-                .with("serve.bytes_per_second", bytes)
-                .with("serve.burst_bytes", bytes),
-            None => self.program.clone(),
-        };
-        let log = self.folder(&format!("{name}.log"));
-        let mut process = program.start(&name, args, &log, Messages::Log)?;
-        let Ready { listen } = process.hear(LIMIT).await?;
-        let address = listen.into_iter().next().unwrap_or_default();
-        Ok(Server { address, process })
-    }
-
-    async fn serve_raw(&self, n: usize) -> Result<Server, Error> {
-        let mut process = self.start(&format!("raw-server-{n}"), &["bench", "raw-server"])?;
-        let RawReady { listen: address } = process.hear(LIMIT).await?;
-        Ok(Server { address, process })
-    }
-
     async fn measure(
         &self,
         n: usize,
@@ -241,10 +133,14 @@ impl Bench {
         raw_servers: &[Server],
         slow: Option<&Server>,
     ) -> Result<Run, Error> {
-        let bytes = self.encoded_bytes.to_string();
+        let bytes = self.setting.encoded_bytes.to_string();
         let mut args = vec!["bench", "raw-client", "--bytes", &bytes];
         args.extend(raw_servers.iter().flat_map(|server| ["--peer", &server.address]));
-        let raw: RawDone = self.start(&format!("raw-client-{n}"), &args)?.finish().await?;
+        let raw: RawDone = self
+            .setting
+            .start(&format!("raw-client-{n}"), &args)?
+            .finish()
+            .await?;
 
         let mut slow_s = f64::NAN;
         // The disk may still be busy with the sync before: of two runs, each kind is first once.
@@ -253,7 +149,7 @@ impl Bench {
             slow_s = self.sync_with_slow(n, servers, slow).await?;
         }
         let name = format!("client-{n}");
-        let folder = make(&self.folder(&name))?;
+        let folder = make(&self.setting.folder(&name))?;
         let before = usage(servers);
         let all: Vec<_> = servers.iter().collect();
         let (sync_s, client) = self.sync(&name, &folder, &all).await?;
@@ -263,7 +159,7 @@ impl Bench {
         }
 
         let opener = ["bench", "open", "-C", path(folder.path())];
-        let (open_s, _) = self.time(&format!("open-{n}"), &opener).await?;
+        let (open_s, _) = self.setting.time(&format!("open-{n}"), &opener).await?;
         let disk_bytes = size_of_files(&folder.data())?;
         std::fs::remove_dir_all(folder.path())?;
         Ok(Run {
@@ -286,7 +182,7 @@ impl Bench {
     /// The time of a sync with the throttled server in the place of another.
     async fn sync_with_slow(&self, n: usize, servers: &[Server], slow: &Server) -> Result<f64, Error> {
         let name = format!("client-{n}-slow");
-        let folder = make(&self.folder(&name))?;
+        let folder = make(&self.setting.folder(&name))?;
         let all: Vec<_> = servers[1..].iter().chain([slow]).collect();
         let (seconds, _) = self.sync(&name, &folder, &all).await?;
         std::fs::remove_dir_all(folder.path())?;
@@ -299,35 +195,11 @@ impl Bench {
         folder: &Folder,
         servers: &[&Server],
     ) -> Result<(f64, Answering), Error> {
-        let target = self.target.to_string();
+        let target = self.setting.target.to_string();
         let of = path(folder.path());
         let mut args = vec!["bench", "sync-client", "-C", of, "--target", &target];
         args.extend(servers.iter().flat_map(|server| ["--peer", &server.address]));
-        self.time(name, &args).await
-    }
-
-    /// From the start of a process until it says that its database answers, in seconds.
-    async fn time(&self, name: &str, args: &[&str]) -> Result<(f64, Answering), Error> {
-        let start = Instant::now();
-        let mut process = self.start(name, args)?;
-        let said: Answering = process.hear(LIMIT).await?;
-        let took = start.elapsed().as_secs_f64();
-        process.stop().await;
-        let want = self.target.root().to_string();
-        if said.root == want {
-            Ok((took, said))
-        } else {
-            Err(Error::WrongRoot { want, got: said.root })
-        }
-    }
-
-    fn start(&self, name: &str, args: &[&str]) -> Result<Process, process::Error> {
-        self.program
-            .start(name, args, &self.folder(&format!("{name}.log")), Messages::Log)
-    }
-
-    fn folder(&self, name: &str) -> PathBuf {
-        self.place.path().join(name)
+        self.setting.time(name, &args).await
     }
 
     fn report(&self, runs: &[Run]) -> Report {
@@ -338,13 +210,13 @@ impl Bench {
             of(|run| run.raw_s),
         );
         let slow = |figure: fn(&Run) -> f64| self.options.slow_peer.map(|_| of(figure));
-        let megabytes = self.encoded_bytes as f64 / 1e6;
+        let megabytes = self.setting.encoded_bytes as f64 / 1e6;
         Report {
             ops,
             value_size: self.options.dataset.value_size,
             peers: self.options.peers,
             runs: runs.len(),
-            encoded_bytes: self.encoded_bytes,
+            encoded_bytes: self.setting.encoded_bytes,
             sync_s,
             slow_peer_sync_s: slow(|run| run.slow_s),
             slow_peer_cost: slow(|run| run.slow_s / run.sync_s - 1.0),
@@ -362,10 +234,6 @@ impl Bench {
     }
 }
 
-fn make(path: &Path) -> Result<Folder, folder::Error> {
-    Folder::create(path, "bench", KINDS[0])
-}
-
 /// CPU time of all servers, and the highest memory of one.
 fn usage(servers: &[Server]) -> Usage {
     let each = servers
@@ -375,36 +243,6 @@ fn usage(servers: &[Server]) -> Usage {
         cpu_s: all.cpu_s + one.cpu_s,
         peak_rss_mib: all.peak_rss_mib.max(one.peak_rss_mib),
     })
-}
-
-/// The middle figure; of an even number, the mean of the two in the middle.
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    let middle = figures.len() / 2;
-    match figures.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => figures[middle],
-        _ => (figures[middle - 1] + figures[middle]) / 2.0,
-    }
-}
-
-/// What lies below says nothing.
-fn to_thousandths(figure: f64) -> f64 {
-    (figure * 1e3).round() / 1e3
-}
-
-fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_files(&entry.path(), &to)?;
-        } else {
-            std::fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
 }
 
 fn size_of_files(folder: &Path) -> io::Result<u64> {
@@ -428,26 +266,5 @@ fn allocated(file: &std::fs::Metadata) -> u64 {
     #[cfg(not(unix))]
     {
         file.len()
-    }
-}
-
-/// Temporary folders' paths are what the system says; those that are no text are refused when the program starts.
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn medians_are_of_the_middle() {
-        for (figures, middle) in [
-            (vec![3.0, 1.0, 2.0], 2.0),
-            (vec![4.0, 1.0], 2.5),
-            (vec![7.0], 7.0),
-        ] {
-            assert_eq!(median(figures), middle);
-        }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::screen::Screen;
 use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
-use crate::bench::parts::{self, RawDone, RawReady};
-use crate::bench::{raw, sync};
+use crate::audience::Audience;
+use crate::bench::parts::{self, AskDone, RawDone, RawReady};
+use crate::bench::{Error, apply, asking, raw, serve, sync, verify};
 use crate::dataset::Dataset;
 use crate::folder::Folder;
 use clap::{Args, Subcommand};
@@ -23,12 +24,24 @@ pub(super) struct Bench {
 #[derive(Debug, Subcommand)]
 enum What {
     Sync(Sync),
+    /// One node serves all that it has to one client: throughput and CPU time, and as many raw bytes in the same run
+    #[command(after_help = "Example:\n  cordee bench serve --ops 1000000 --json")]
+    Serve(Single),
+    /// Answers are decoded and proven on one thread: operations a second, and the same hashed only
+    #[command(after_help = "Example:\n  cordee bench verify --ops 1000000 --json")]
+    Verify(Single),
+    /// A publisher writes, with a durable commit and a root each 1,000 writes: operations a second
+    #[command(after_help = "Example:\n  cordee bench apply --ops 1000000 --json")]
+    Apply(Single),
     /// Serve raw bytes; like all parts, until standard input ends
     #[command(hide = true)]
     RawServer,
     /// Fetch raw bytes
     #[command(hide = true)]
     RawClient(RawClient),
+    /// Take all that a server has
+    #[command(hide = true)]
+    AskClient(AskClient),
     /// Sync, read a key, and say what that took
     #[command(hide = true)]
     SyncClient(SyncClient),
@@ -70,6 +83,36 @@ struct Sync {
     json: bool,
 }
 
+/// What those without peers take.
+#[derive(Debug, Args)]
+struct Single {
+    /// Operations
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    ops: u64,
+
+    /// Bytes in each value
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
+    value_size: u64,
+
+    /// How often to measure
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    runs: u64,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct AskClient {
+    #[arg(long)]
+    target: Target,
+    #[arg(long)]
+    value_size: usize,
+    #[arg(long, value_parser = multiaddr)]
+    peer: Multiaddr,
+}
+
 #[derive(Debug, Args)]
 struct RawClient {
     #[arg(long, required = true)]
@@ -94,7 +137,10 @@ impl Bench {
             let folder = Folder::open(&folder.dir, Ok)?;
             return output::result(true, &parts::open(&folder)?, "");
         }
-        let is_part = !matches!(self.what, What::Sync(_));
+        let is_whole = matches!(
+            self.what,
+            What::Sync(_) | What::Serve(_) | What::Verify(_) | What::Apply(_)
+        );
         let runtime = runtime()?;
         let ended = runtime.block_on(async {
             tokio::select! {
@@ -102,7 +148,7 @@ impl Bench {
                 ended = tokio::spawn(self.what.run()) => ended.unwrap_or_else(|error| {
                     Err(Failure::failed(format!("the benchmark ended early: {error}")))
                 }),
-                () = interrupt::end_of_input(), if is_part => Ok(()),
+                () = interrupt::end_of_input(), if !is_whole => Ok(()),
                 ended = interrupt::signal() => {
                     ended.and(Err(Failure::new(Exit::Interrupted, "interrupted; all processes are stopped")))
                 }
@@ -117,6 +163,19 @@ impl What {
     async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Sync(sync) => sync.run().await,
+            Self::Serve(single) => {
+                let screen = Arc::new(Screen::new(single.json));
+                let ended = serve::run(single.dataset(), single.runs as usize, screen.clone()).await;
+                screen.clear();
+                single.say(&ended?)
+            }
+            Self::Verify(single) => single.measure(verify::run).await,
+            Self::Apply(single) => single.measure(apply::run).await,
+            Self::AskClient(client) => {
+                let (bytes, took) = asking::fetch(&client.peer, &client.target, client.value_size).await?;
+                let seconds = took.as_secs_f64();
+                output::result(true, &AskDone { bytes, seconds }, "")
+            }
             Self::RawServer => {
                 let say = |listen: Multiaddr| {
                     // Whoever started this notices that nothing was said.
@@ -153,6 +212,40 @@ impl What {
         }
     }
 }
+
+impl Single {
+    /// Always the same data: only time may differ.
+    fn dataset(&self) -> Dataset {
+        Dataset {
+            ops: self.ops,
+            value_size: self.value_size as usize,
+            seed: 1,
+        }
+    }
+
+    /// Off the threads that connections are on.
+    async fn measure<R: Report>(
+        self,
+        run: impl FnOnce(Dataset, usize, &Arc<dyn Audience>) -> Result<R, Error> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let screen = Arc::new(Screen::new(self.json));
+        let (dataset, runs, told): (_, _, Arc<dyn Audience>) =
+            (self.dataset(), self.runs as usize, screen.clone());
+        let ended = tokio::task::spawn_blocking(move || run(dataset, runs, &told)).await;
+        screen.clear();
+        let ended = ended.map_err(|error| Failure::failed(format!("the benchmark ended early: {error}")))?;
+        self.say(&ended?)
+    }
+
+    fn say(&self, report: &impl Report) -> Result<(), Failure> {
+        output::result(self.json, report, &report.to_string())
+    }
+}
+
+/// Figures, for people and for programs.
+trait Report: serde::Serialize + std::fmt::Display + Send + 'static {}
+
+impl<R: serde::Serialize + std::fmt::Display + Send + 'static> Report for R {}
 
 impl Sync {
     async fn run(self) -> Result<(), Failure> {
@@ -222,10 +315,10 @@ impl From<parts::Error> for Failure {
     }
 }
 
-impl From<sync::Error> for Failure {
-    fn from(error: sync::Error) -> Self {
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
         match error {
-            sync::Error::Folder(error) => error.into(),
+            Error::Folder(error) => error.into(),
             error => Self::of(Exit::Failed, &error),
         }
     }

@@ -49,8 +49,16 @@ struct StatusView {
     state: String,
     why: String,
     size: u64,
-    target: TargetView,
+    target: Option<TargetView>,
     peers: u64,
+    checkpoint_refused: Option<RefusedView>,
+    checkpoint_lacking: Option<RefusedView>,
+}
+
+#[derive(Deserialize)]
+struct RefusedView {
+    height: u64,
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -62,14 +70,27 @@ struct TargetView {
 
 impl StatusView {
     fn text(&self) -> String {
-        let TargetView { root, start, end } = &self.target;
-        format!(
-            "{}: {}\n{} of {end} operations, {}\ntarget {root}@{start}..{end}",
-            self.state,
-            self.why,
-            self.size,
-            output::counted(self.peers, "peer")
-        )
+        let peers = output::counted(self.peers, "peer");
+        let mut text = format!("{}: {}\n", self.state, self.why);
+        text += &match &self.target {
+            Some(TargetView { root, start, end }) => {
+                format!(
+                    "{} of {end} operations, {peers}\ntarget {root}@{start}..{end}",
+                    self.size
+                )
+            }
+            None => format!("{} operations, {peers}\nno target yet", self.size),
+        };
+        for refused in [&self.checkpoint_refused, &self.checkpoint_lacking]
+            .into_iter()
+            .flatten()
+        {
+            text += &format!(
+                "\nnot believed: checkpoint {}, {}",
+                refused.height, refused.message
+            );
+        }
+        text
     }
 }
 

@@ -12,20 +12,35 @@
 //! [`cast`] says who takes part, [`crate::dataset`] what the publisher has, [`crate::process`] runs the nodes, [`report`]
 //! judges, [`summary`] puts that into words. Only this module knows the order of things.
 //!
+//! With a rate ([`Follow`]) the publisher signs and goes on writing. Replicas and liars bootstrap to its checkpoints and follow;
+//! joiners take the newest one from those whom they know, then follow too. `writing` writes and looks at everybody, `watching`
+//! strikes nodes down and asks at the end; [`load`], [`lag`] and [`blows`] decide, and [`followed`] is what is told.
+//!
 //! # Always
 //! 1. A testnet that is over leaves no process behind, whatever ended it. Its folder goes with it unless it is kept.
 //! 2. Everything random follows from the seed, except keys and ports.
 
+pub mod blows;
 pub mod cast;
+pub mod followed;
 pub mod http;
+pub mod lag;
+pub mod load;
 mod node;
+mod policy;
 pub mod report;
 pub mod summary;
+mod watching;
+mod writing;
 
 use self::cast::{Part, Role};
+use self::load::Load;
 use self::node::{Place, Running};
+use self::policy::Policy;
 use self::report::{Confession, Joined, NodeReport, Published, Report, SyncEnd, SyncReport, judge};
 use self::summary::grouped;
+use self::watching::Watching;
+use self::writing::{State, Writing, until_following};
 use crate::audience::Audience;
 use crate::dataset::Dataset;
 use crate::{folder, process};
@@ -33,9 +48,11 @@ use cordee_protocol::Target;
 use cordee_protocol::db::Kind;
 use futures::future::{join_all, try_join_all};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// What testnet to make.
 #[derive(Clone, Debug)]
@@ -50,8 +67,27 @@ pub struct Options {
     pub kind: Kind,
     /// What the publisher has, and the seed of the lies.
     pub dataset: Dataset,
+    /// How many of the others a joiner knows, the replicas first; `None` is all.
+    pub known: Option<usize>,
     /// Leave everything running, joiners too, and keep the folder.
     pub keep: bool,
+    /// Whether the publisher goes on writing, and all others follow it.
+    pub follow: Option<Follow>,
+}
+
+/// A publisher that goes on writing.
+#[derive(Clone, Debug)]
+pub struct Follow {
+    /// Writes a second.
+    pub rate: u64,
+    /// Keys that the publisher signs with; all have to agree.
+    pub keys: usize,
+    /// Replicas that are signers as well, and sign what they hold.
+    pub cosigners: usize,
+    /// How often a node is killed and started again.
+    pub kill_every: Option<Duration>,
+    /// How often a node is stopped in order and started again.
+    pub stop_every: Option<Duration>,
 }
 
 /// Why there is no testnet.
@@ -94,8 +130,10 @@ pub struct Testnet {
     /// What it has shown.
     pub report: Report,
     running: Vec<Running>,
+    writing: Option<Writing>,
+    follow: Option<Follow>,
     /// Goes last.
-    _place: Arc<Place>,
+    place: Arc<Place>,
 }
 
 impl Testnet {
@@ -111,35 +149,63 @@ impl Testnet {
         let seed = options.dataset.seed;
 
         let target = publish(options, &place, &audience).await?;
-        let mut running = Running::start_all(&place, &hosts[..1], seed, &[]).await?;
-        let publisher = running[0].address().to_owned();
-        let published = Published {
+        let joiners: Vec<_> = cast::joiners(options.joiners).collect();
+        let (publisher, copies) = (&hosts[..1], &hosts[1..]);
+        if let Some(follow) = &options.follow {
+            let folder = place.open(&publisher[0])?;
+            let policy = Policy::make(&place, &folder, copies, follow.keys, follow.cosigners)?;
+            place.trust(policy);
+        }
+        let mut running = Running::start_all(&place, publisher, seed, &[]).await?;
+        let mut published = Published {
             kind: options.kind.to_string(),
             root: target.root().to_string(),
             size: target.end().get(),
             ops: options.dataset.ops,
             target: target.to_string(),
+            earlier: BTreeMap::new(),
         };
 
-        let copies = &hosts[1..];
         if !copies.is_empty() {
             let verb = if copies.len() == 1 { "copies" } else { "copy" };
             audience.stage(&format!("{} {verb} it and start", counted(&hosts)), 0);
-            copy(&place, copies, &published.target, &publisher).await?;
-            running.extend(Running::start_all(&place, copies, seed, &[]).await?);
+            if options.follow.is_some() {
+                follow(&place, copies, seed, &mut running).await?;
+                let followed = running.iter().map(|node| until_following(node, published.size));
+                try_join_all(followed).await?;
+            } else {
+                let publisher = running[0].address().to_owned();
+                copy(&place, copies, &published.target, &publisher).await?;
+                running.extend(Running::start_all(&place, copies, seed, &[]).await?);
+            }
+        }
+        let writing = options.follow.as_ref().map(|follow| {
+            audience.stage(
+                &format!("the publisher goes on: {} writes a second", grouped(follow.rate)),
+                0,
+            );
+            let Dataset {
+                ops,
+                value_size,
+                seed,
+            } = options.dataset;
+            let load = |now| Load::new(options.kind, value_size, follow.rate, ops, seed, now);
+            Writing::start(&running[0], State::of(&published), load)
+        });
+
+        let known = known(&running, options.known);
+        let s = if known.len() == 1 { "" } else { "s" };
+        audience.stage(&format!("{} from {} node{s}", joining(&joiners), known.len()), 0);
+        let target = options.follow.is_none().then_some(published.target.as_str());
+        let (joined, mut reports) = join(&place, &joiners, target, &known).await?;
+        if let Some(writing) = &writing {
+            published.go_on(writing.last(), writing.roots());
         }
 
-        let addresses: Vec<_> = running.iter().map(|node| node.address().to_owned()).collect();
-        let joiners: Vec<_> = cast::joiners(options.joiners).collect();
-        audience.stage(
-            &format!("{} from {} nodes", joining(&joiners), addresses.len()),
-            0,
-        );
-        let (joined, mut reports) = join(&place, &joiners, &published.target, &addresses).await?;
-
         let confessions = try_join_all(running.iter().filter_map(confess)).await?;
-        if options.keep && joined.iter().all(|joined| joined.result.is_ok()) {
-            let up = Running::start_all(&place, &joiners, seed, &addresses).await?;
+        let stay = options.keep || options.follow.is_some();
+        if stay && joined.iter().all(|joined| joined.result.is_ok()) {
+            let up = Running::start_all(&place, &joiners, seed, &known).await?;
             reports = up.iter().map(Running::report).collect();
             running.extend(up);
         }
@@ -153,8 +219,36 @@ impl Testnet {
         Ok(Self {
             report,
             running,
-            _place: place,
+            writing,
+            follow: options.follow.clone(),
+            place,
         })
+    }
+
+    /// Watch how all follow the publisher, if it goes on writing, until `until` completes; the report then tells of it.
+    ///
+    /// # Errors
+    /// [`Error`], if a node that was struck down does not start again.
+    pub async fn follow(
+        &mut self,
+        until: impl Future<Output = ()>,
+        audience: &dyn Audience,
+    ) -> Result<(), Error> {
+        let (Some(options), Some(writing)) = (&self.follow, self.writing.take()) else {
+            until.await;
+            return Ok(());
+        };
+        let watching = Watching {
+            place: &self.place,
+            running: &mut self.running,
+            audience,
+            options,
+            seed: self.report.seed,
+            writing,
+        };
+        let followed = watching.run(until).await?;
+        self.report.on_followed(followed);
+        Ok(())
     }
 
     /// Stop all nodes in order.
@@ -211,7 +305,8 @@ async fn copy(place: &Place, parts: &[Part], target: &str, publisher: &str) -> R
     let copies = parts.iter().map(|part| async {
         let name = part.name();
         place.make(part)?;
-        let sync = place.sync(&name, target, &[publisher.to_owned()], process::Messages::Log)?;
+        let peers = [publisher.to_owned()];
+        let sync = place.sync(part, Some(target), &peers, process::Messages::Log)?;
         match sync.finish::<SyncEnd>().await? {
             SyncEnd::Done(_) => Ok(()),
             SyncEnd::Failed { error } => Err(Error::Copy { name, why: error }),
@@ -220,11 +315,36 @@ async fn copy(place: &Place, parts: &[Part], target: &str, publisher: &str) -> R
     try_join_all(copies).await.map(drop)
 }
 
-/// Let `joiners` sync from `peers`, all at once. The first shows its progress on our terminal.
+/// Start `copies`, whose folders are empty, one after the other: each knows the publisher and the one before it.
+async fn follow(place: &Place, copies: &[Part], seed: u64, running: &mut Vec<Running>) -> Result<(), Error> {
+    let publisher = running[0].address().to_owned();
+    for part in copies {
+        let mut peers = vec![publisher.clone()];
+        peers.extend(running[1..].last().map(|node| node.address().to_owned()));
+        running.push(Running::start(place, part, seed, &peers).await?);
+    }
+    Ok(())
+}
+
+/// The addresses of so many of `running` that joiners know: replicas, the publisher, liars.
+fn known(running: &[Running], count: Option<usize>) -> Vec<String> {
+    let rank = |node: &&Running| match node.part().role {
+        Role::Replica => 0,
+        Role::Publisher => 1,
+        Role::Liar | Role::Joiner => 2,
+    };
+    let mut nodes: Vec<_> = running.iter().collect();
+    nodes.sort_by_key(rank);
+    let addresses = nodes.into_iter().map(|node| node.address().to_owned());
+    addresses.take(count.unwrap_or(usize::MAX)).collect()
+}
+
+/// Let `joiners` sync from `peers`, all at once: to `target`, or to the newest checkpoint. The first shows its progress on our
+/// terminal.
 async fn join(
     place: &Place,
     joiners: &[Part],
-    target: &str,
+    target: Option<&str>,
     peers: &[String],
 ) -> Result<(Vec<Joined>, Vec<NodeReport>), Error> {
     let syncs = joiners.iter().map(|part| async {
@@ -235,7 +355,7 @@ async fn join(
         } else {
             process::Messages::Log
         };
-        let sync = place.sync(&name, target, peers, messages)?;
+        let sync = place.sync(part, target, peers, messages)?;
         let report = NodeReport {
             name: name.clone(),
             role: part.role,

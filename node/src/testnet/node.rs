@@ -1,7 +1,9 @@
 //! The nodes' folders and processes.
 
 use super::Error;
+use super::blows::Blow;
 use super::cast::Part;
+use super::policy::Policy;
 use super::report::NodeReport;
 use crate::folder::Folder;
 use crate::process::{self, Messages, Process, Program};
@@ -10,13 +12,14 @@ use futures::future::try_join_all;
 use serde::Deserialize;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The name of the network that they make up.
 const NETWORK: &str = "testnet";
 
 /// How long a node may take to open its database and to listen.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// Where the folders of all nodes are.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub(super) struct Place {
     path: PathBuf,
     kind: Kind,
     program: Program,
+    policy: OnceLock<Policy>,
     /// Removes the folder with everything in it when dropped.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -54,8 +58,27 @@ impl Place {
             path,
             kind,
             program,
+            policy: OnceLock::new(),
             _temporary: temporary,
         })
+    }
+
+    /// From now on all nodes have this trust policy.
+    pub(super) fn trust(&self, policy: Policy) {
+        // There is one.
+        let _ = self.policy.set(policy);
+    }
+
+    pub(super) fn policy(&self) -> Option<&Policy> {
+        self.policy.get()
+    }
+
+    fn program(&self, part: &Part) -> Program {
+        let program = self.program.clone();
+        match self.policy() {
+            Some(policy) => policy.of(part, program),
+            None => program,
+        }
     }
 
     /// The folder of a new node.
@@ -64,24 +87,25 @@ impl Place {
         Ok(Folder::create(&self.folder(&part.name()), NETWORK, &kind)?)
     }
 
-    /// Let the node called `name` copy `target` from `peers`.
+    /// The folder of a node that was made.
+    pub(super) fn open(&self, part: &Part) -> Result<Folder, Error> {
+        Ok(Folder::open(&self.folder(&part.name()), Ok)?)
+    }
+
+    /// Let `part` copy `target` from `peers`; without one, the newest checkpoint that the policy accepts.
     pub(super) fn sync(
         &self,
-        name: &str,
-        target: &str,
+        part: &Part,
+        target: Option<&str>,
         peers: &[String],
         messages: Messages,
     ) -> Result<Process, process::Error> {
-        let folder = self.folder(name);
-        let mut args = vec![
-            "sync",
-            "--json",
-            "--stop-with-stdin",
-            "-C",
-            path(&folder),
-            "--target",
-            target,
-        ];
+        let name = part.name();
+        let folder = self.folder(&name);
+        let mut args = vec!["sync", "--json", "--stop-with-stdin", "-C", path(&folder)];
+        if let Some(target) = target {
+            args.extend(["--target", target]);
+        }
         for peer in peers {
             args.extend(["--peer", peer]);
         }
@@ -89,7 +113,7 @@ impl Place {
             // What it warns of, the report says better.
             args.extend(["--log", "error"]);
         }
-        self.program.start(name, args, &self.log(name), messages)
+        self.program(part).start(&name, args, &self.log(&name), messages)
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -112,6 +136,7 @@ struct Ready {
     peer_id: String,
     listen: Vec<String>,
     http: Option<String>,
+    size: u64,
 }
 
 /// A node that is up.
@@ -121,6 +146,8 @@ pub(super) struct Running {
     folder: PathBuf,
     ready: Ready,
     process: Process,
+    /// What it was started with, for when it is started again.
+    args: Vec<String>,
 }
 
 impl Running {
@@ -134,29 +161,68 @@ impl Running {
         Ok(try_join_all(parts.iter().map(|part| Self::start(place, part, seed, peers))).await?)
     }
 
-    async fn start(place: &Place, part: &Part, seed: u64, peers: &[String]) -> Result<Self, process::Error> {
-        let name = part.name();
-        let folder = place.folder(&name);
-        let lie = part
-            .lie
-            .map(|lie| format!("{}:{}", lie.name, seed.wrapping_add(part.number as u64)));
-        let mut args = vec!["run", "--json", "--stop-with-stdin", "-C", path(&folder)];
-        if let Some(lie) = &lie {
-            args.extend(["--lie", lie]);
+    /// Start `part`; it stays connected to `peers`.
+    pub(super) async fn start(
+        place: &Place,
+        part: &Part,
+        seed: u64,
+        peers: &[String],
+    ) -> Result<Self, process::Error> {
+        let folder = place.folder(&part.name());
+        let mut args: Vec<String> = ["run", "--json", "--stop-with-stdin", "-C", path(&folder)]
+            .map(str::to_owned)
+            .into();
+        if let Some(lie) = part.lie {
+            let seed = seed.wrapping_add(part.number as u64);
+            args.extend(["--lie".into(), format!("{}:{seed}", lie.name)]);
         }
         for peer in peers {
-            args.extend(["--peer", peer]);
+            args.extend(["--peer".into(), peer.clone()]);
         }
-        let mut process = place
-            .program
-            .start(&name, args, &place.log(&name), Messages::Log)?;
-        let ready = process.hear(READY_WITHIN).await?;
+        let (process, ready) = Self::launch(place, part, &args).await?;
         Ok(Self {
             part: *part,
             folder,
             ready,
             process,
+            args,
         })
+    }
+
+    async fn launch(place: &Place, part: &Part, args: &[String]) -> Result<(Process, Ready), process::Error> {
+        let name = part.name();
+        let mut process = place
+            .program(part)
+            .start(&name, args, &place.log(&name), Messages::Log)?;
+        let ready = process.hear(READY_WITHIN).await?;
+        Ok((process, ready))
+    }
+
+    /// End it: how long it took to end in order, if it was to and did.
+    pub(super) async fn strike(&mut self, blow: Blow) -> Option<Duration> {
+        match blow {
+            Blow::Kill => {
+                self.process.kill().await;
+                None
+            }
+            Blow::Stop => self.process.terminate().await,
+        }
+    }
+
+    /// Start it again at the addresses that others know. Returns how many operations it has.
+    pub(super) async fn start_again(&mut self, place: &Place) -> Result<u64, process::Error> {
+        let mut args = self.args.clone();
+        for address in &self.ready.listen {
+            let address = address.split("/p2p/").next().unwrap_or_default();
+            args.extend(["--listen".into(), address.to_owned()]);
+        }
+        args.extend(["--http".into(), self.http().to_owned()]);
+        (self.process, self.ready) = Self::launch(place, &self.part, &args).await?;
+        Ok(self.ready.size)
+    }
+
+    pub(super) fn id(&self) -> Option<u32> {
+        self.process.id()
     }
 
     pub(super) fn part(&self) -> &Part {

@@ -3,8 +3,11 @@
 //! Pure: everything is passed in. The JSON fields are a contract with scripts; more may be added.
 
 use super::cast::Role;
+use super::followed::Followed;
+use super::writing::State;
 use crate::lies::LieInfo;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The JSON object that `cordee sync --json` prints, as far as it is looked at here.
@@ -153,6 +156,9 @@ pub struct Report {
     pub honest_banned: usize,
     /// What is wrong, a sentence each.
     pub failures: Vec<String>,
+    /// How all followed a publisher that went on writing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub following: Option<Followed>,
 }
 
 /// What the publisher has.
@@ -168,6 +174,21 @@ pub struct Published {
     pub ops: u64,
     /// The target that the joiners were given.
     pub target: String,
+    /// The roots that it had before, by size, if it goes on writing.
+    pub earlier: BTreeMap<u64, String>,
+}
+
+impl Published {
+    /// It has gone on to `state`, past `roots`.
+    pub(super) fn go_on(&mut self, state: State, roots: BTreeMap<u64, String>) {
+        (self.root, self.size, self.target) = (state.root, state.size, state.target);
+        self.earlier = roots;
+    }
+
+    /// Whether it had this root at this size.
+    fn had(&self, root: &str, size: u64) -> bool {
+        (self.root == root && self.size == size) || self.earlier.get(&size).is_some_and(|had| had == root)
+    }
 }
 
 /// How a joiner's sync ended.
@@ -232,6 +253,7 @@ pub fn judge(
         size,
         ops,
         target,
+        earlier: _,
     } = published;
     Report {
         ok: failures.is_empty(),
@@ -246,6 +268,20 @@ pub fn judge(
         liars,
         honest_banned,
         failures,
+        following: None,
+    }
+}
+
+impl Report {
+    /// What came of following.
+    pub(super) fn on_followed(&mut self, followed: Followed) {
+        self.failures.extend(followed.failures.iter().cloned());
+        self.ok = self.failures.is_empty();
+        self.honest_banned = self.honest_banned.max(followed.honest_banned);
+        self.root.clone_from(&followed.root);
+        self.target.clone_from(&followed.target);
+        self.size = followed.size;
+        self.following = Some(followed);
     }
 }
 
@@ -265,7 +301,7 @@ fn joiner(published: &Published, joined: &Joined) -> JoinerReport {
     match &joined.result {
         Err(why) => report.error = Some(why.clone()),
         Ok(sync) => {
-            report.ok = sync.ok && sync.root == published.root && sync.size == published.size;
+            report.ok = sync.ok && published.had(&sync.root, sync.size);
             report.root = Some(sync.root.clone());
             report.size = sync.size;
             report.seconds = sync.seconds;
@@ -374,6 +410,7 @@ mod tests {
             size: 9,
             ops: 5,
             target: "aa@4..9".into(),
+            earlier: BTreeMap::new(),
         };
         let node = NodeReport {
             name: "publisher".into(),
@@ -449,6 +486,7 @@ mod tests {
             size: 9,
             ops: 5,
             target: "aa@4..9".into(),
+            earlier: BTreeMap::new(),
         };
         let joined = Joined {
             name: "joiner-1".into(),

@@ -1,5 +1,6 @@
 //! The report in words.
 
+use super::followed::{BlowReport, Followed};
 use super::report::{LiarReport, Report};
 use std::fmt::{self, Write as _};
 
@@ -30,7 +31,12 @@ impl fmt::Display for Summary<'_> {
         writeln!(f, "\n  publisher's root   {}", report.root)?;
         for joiner in &report.joiners {
             let root = joiner.root.as_deref().unwrap_or("none");
-            let same = if joiner.ok { "the same" } else { "DIFFERENT" };
+            let same = match joiner.ok {
+                true if root == report.root => "the same".into(),
+                // It has gone on meanwhile.
+                true => format!("the publisher's at size {}", grouped(joiner.size)),
+                false => "DIFFERENT".into(),
+            };
             writeln!(f, "  {:<16}   {root}   {same}", joiner.name)?;
         }
         if !report.liars.is_empty() {
@@ -54,6 +60,87 @@ impl fmt::Display for Summary<'_> {
             writeln!(f, "FAILED: {failure}")?;
         }
         write!(f, "The same data and lies again: --seed {}", report.seed)
+    }
+}
+
+/// How all followed, with a line for each node.
+pub struct Following<'a>(pub &'a Followed);
+
+impl fmt::Display for Following<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(all) = self;
+        writeln!(
+            f,
+            "\nFollowed for {:.0} s: {} writes/s ({} operations/s), {} checkpoints signed by {} of {} keys",
+            all.seconds,
+            grouped(all.writes_per_s as u64),
+            grouped(all.ops_per_s as u64),
+            grouped(all.checkpoints),
+            all.threshold,
+            all.signers,
+        )?;
+        writeln!(
+            f,
+            "\n  {:<12} {:>26} {:>19} {:>8} {:>8} {:>6} {:>6} {:>34}",
+            "",
+            "seconds behind",
+            "operations",
+            "CPU",
+            "memory",
+            "kills",
+            "stops",
+            "gossip messages for a checkpoint",
+        )?;
+        writeln!(
+            f,
+            "  {:<12} {:>8} {:>8} {:>8} {:>9} {:>9} {:>8} {:>8} {:>6} {:>6} {:>17} {:>17}",
+            "", "p50", "p99", "max", "p99", "max", "s", "MiB", "", "", "sent", "received",
+        )?;
+        for node in &all.nodes {
+            let (seconds, ops, each) = (&node.lag.seconds, &node.lag.ops, &node.per_checkpoint);
+            writeln!(
+                f,
+                "  {:<12} {:>8.2} {:>8.2} {:>8.2} {:>9} {:>9} {:>8.2} {:>8.1} {:>6} {:>6} {:>6.1} ({:>6.0} B) {:>6.1} ({:>6.0} B)",
+                node.name,
+                seconds.p50,
+                seconds.p99,
+                seconds.max,
+                grouped(ops.p99),
+                grouped(ops.max),
+                node.cpu_s,
+                node.peak_rss_mib,
+                node.kills,
+                node.stops,
+                each.sent,
+                each.sent_bytes,
+                each.received,
+                each.received_bytes,
+            )?;
+        }
+        let slowest =
+            |of: fn(&BlowReport) -> Option<f64>| all.blows.iter().filter_map(of).fold(0.0, f64::max);
+        if !all.blows.is_empty() {
+            writeln!(
+                f,
+                "\n  ended and started again {} times: at most {:.1} s to end in order, {:.1} s from the start until all was there",
+                all.blows.len(),
+                slowest(|blow| blow.ended_s),
+                slowest(|blow| blow.back_s),
+            )?;
+        }
+        if all.failures.is_empty() {
+            write!(
+                f,
+                "\nOK: {:.1} s after the last write all are at size {} with root {}",
+                all.settled_s,
+                grouped(all.size),
+                all.root
+            )?;
+        }
+        for failure in &all.failures {
+            write!(f, "\nFAILED: {failure}")?;
+        }
+        Ok(())
     }
 }
 

@@ -37,3 +37,49 @@ fn a_sync_is_measured_and_every_figure_is_there() {
         "{report}"
     );
 }
+
+#[test]
+fn serving_proving_and_publishing_are_measured_and_every_figure_is_there() {
+    for (what, fields) in [
+        (
+            "serve",
+            &[
+                "answer_bytes",
+                "serve_s",
+                "mb_per_s",
+                "raw_s",
+                "raw_mb_per_s",
+                "of_raw",
+                "server_cpu_s",
+                "raw_server_cpu_s",
+            ][..],
+        ),
+        (
+            "verify",
+            &[
+                "answer_bytes",
+                "verify_s",
+                "ops_per_s",
+                "mb_per_s",
+                "hash_s",
+                "peak_rss_mib",
+            ],
+        ),
+        (
+            "apply",
+            &["written", "apply_s", "ops_per_s", "cpu_s", "peak_rss_mib"],
+        ),
+    ] {
+        let args = ["bench", what, "--ops", "3000", "--runs", "1", "--json"];
+        let output = cordee(&args).output().unwrap();
+        assert!(output.status.success(), "{what}: {}", stderr(&output));
+        let report = json(&output);
+        for field in fields {
+            assert!(report[field].is_number(), "{field} in {report}");
+        }
+        assert_eq!(report["ops"], 3000, "{what}");
+        if let Some(bytes) = report["answer_bytes"].as_u64() {
+            assert!(bytes > 3000 * 100, "{report}");
+        }
+    }
+}

@@ -4,9 +4,14 @@ mod bench;
 mod bootstrap;
 mod checkpoint;
 mod damage;
+mod discovery;
 mod following;
+mod histories;
+mod network;
 mod nodes;
 mod peers;
+mod refusals;
+mod relays;
 mod retention;
 mod snapshots;
 #[cfg(feature = "lies")]

@@ -144,3 +144,68 @@ fn a_testnet_without_a_publisher_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("--nodes 3"), "{}", stderr(&output));
 }
+
+#[test]
+fn all_follow_a_publisher_that_goes_on_writing_while_nodes_are_ended_and_end_at_its_root() {
+    let report = testnet(&[
+        "--nodes",
+        "3",
+        "--liars",
+        "1",
+        "--ops",
+        "2000",
+        "--rate",
+        "200",
+        "--seconds",
+        "5",
+        "--signers",
+        "2",
+        "--cosigners",
+        "1",
+        "--kill-every",
+        "2",
+        "--stop-every",
+        "3",
+    ]);
+    has(&report, &["seed", "ops", "nodes", "joiners", "liars"]);
+    assert_eq!(
+        (&report["ok"], &report["honest_banned"]),
+        (&true.into(), &0.into())
+    );
+    let following = &report["following"];
+    for field in ["root", "size", "target"] {
+        assert_eq!(following[field], report[field]);
+    }
+    assert_eq!(
+        (&following["signers"], &following["threshold"]),
+        (&3.into(), &2.into())
+    );
+    let nodes = following["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 4);
+    for node in nodes {
+        let fields = ["lag", "cpu_s", "peak_rss_mib", "gossip", "per_checkpoint"];
+        has(node, &fields);
+        assert_eq!(node["root"], report["root"], "{node}");
+        assert!(node["lag"]["samples"].as_u64().unwrap() > 0, "{node}");
+    }
+    let said = |field: &str| {
+        nodes
+            .iter()
+            .map(|node| node["gossip"][field].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert!(said("sent") > 0 && said("received") > 0, "{following}");
+    let ended = |field: &str| {
+        nodes
+            .iter()
+            .map(|node| node[field].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert!(ended("kills") >= 1 && ended("stops") >= 1, "{following}");
+    for blow in following["blows"].as_array().unwrap() {
+        assert!(
+            blow["size_after"].as_u64() >= blow["size_before"].as_u64(),
+            "{blow}"
+        );
+    }
+}

@@ -141,7 +141,10 @@ pub struct FetchConfig {
     pub quiet: Duration,
     /// How often peers are asked for their status.
     pub status_every: Duration,
-    /// How soon a peer is asked again whose last status does not cover what is wanted.
+    /// How soon a peer is asked again whose last status does not cover what is wanted, at first; each time that it tells the same
+    /// doubles it.
+    pub status_soon: Duration,
+    /// How soon it is asked again at most.
     pub status_stale: Duration,
     /// When a substream that nobody waits for is taken to be gone.
     pub stream_lifetime: Duration,
@@ -285,6 +288,7 @@ impl Default for FetchConfig {
             watchdog: Duration::from_secs(30),
             quiet: Duration::from_secs(2),
             status_every: Duration::from_secs(8),
+            status_soon: Duration::from_millis(50),
             status_stale: Duration::from_millis(500),
             stream_lifetime: Duration::from_secs(45),
         }
@@ -295,7 +299,7 @@ impl Default for HedgeConfig {
     fn default() -> Self {
         Self {
             factor: 1.5,
-            at_least: Duration::from_millis(100),
+            at_least: Duration::from_millis(40),
             retry: Duration::from_millis(100),
             share: 0.1,
             keep: Duration::from_secs(1),

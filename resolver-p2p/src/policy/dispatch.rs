@@ -252,10 +252,13 @@ impl<P: Copy + Ord> Policy<P> {
         rates.get(rates.len() / 2).copied()
     }
 
-    /// Nobody's status covers what is wanted: the statuses may be old.
+    /// Nobody's status covers what is wanted: the statuses may be old. A peer that follows the same checkpoints gets there within
+    /// moments, so it is asked soon, and ever later as long as it tells nothing new.
     fn refresh_stale(&mut self, now: Duration) {
-        let stale = self.config.fetch.status_stale;
+        let fetch = &self.config.fetch;
         for peer in self.peers.values_mut().filter(|peer| peer.is_reachable()) {
+            let doubled = peer.status_same.saturating_sub(1).min(16);
+            let stale = (fetch.status_soon * (1 << doubled)).min(fetch.status_stale);
             peer.status_due = peer.status_due.min(now.max(peer.status_last + stale));
         }
         self.ask_statuses(now);

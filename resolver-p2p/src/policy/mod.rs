@@ -311,6 +311,7 @@ impl<P: Copy + Ord> Policy<P> {
         let known = matches!(&record.claim, Claim::Serves(known) if *known == status);
         record.claim = Claim::Serves(status.clone());
         if !known {
+            record.status_same = 0;
             self.actions.push_back(Action::Ready { peer, status });
         }
         self.dispatch(now);
@@ -477,6 +478,7 @@ impl<P: Copy + Ord> Policy<P> {
             if record.link.is_some() && record.is_let_in() && !waits && record.status_due <= now {
                 record.status_due = now + config.status_every;
                 record.status_last = now;
+                record.status_same = record.status_same.saturating_add(1);
                 record.status_sent = Some(now);
                 record.status_asked = Some(now + config.stream_lifetime);
                 self.actions.push_back(Action::AskStatus { peer: *peer });

@@ -59,6 +59,8 @@ pub(super) struct Peer {
     /// When its status is to be asked for, when it last was, and when the ask under way is given up.
     pub(super) status_due: Duration,
     pub(super) status_last: Duration,
+    /// Times that it was asked since it last told something new.
+    pub(super) status_same: u32,
     pub(super) status_asked: Option<Duration>,
     /// When the ask was sent whose answer will tell the round trip.
     pub(super) status_sent: Option<Duration>,
@@ -92,6 +94,7 @@ impl Peer {
             forgiven_until: Duration::ZERO,
             status_due: now,
             status_last: now,
+            status_same: 0,
             status_asked: None,
             status_sent: None,
             asked: 0,

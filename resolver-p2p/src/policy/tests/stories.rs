@@ -191,6 +191,34 @@ fn p44_peers_are_asked_only_for_what_they_say_to_have() {
 }
 
 #[test]
+fn p44_who_may_have_it_any_moment_is_asked_soon_and_ever_later_while_it_tells_the_same() {
+    let mut net = Net::new(0);
+    net.policy.on_connected(net.now, 0, None);
+    net.settle();
+    net.policy.on_status(net.now, 0, status("net", 0, 999));
+    net.settle();
+    net.statuses.clear();
+    net.now += secs(1);
+    net.ask(500, GOOD);
+    let mut asked = Vec::new();
+    while asked.len() < 7 {
+        if net.statuses.pop().is_some() {
+            asked.push(net.now.as_millis());
+            net.policy.on_status(net.now, 0, status("net", 0, 999));
+        } else {
+            net.now = net.policy.poll_timeout(net.now).unwrap();
+            net.policy.on_timeout(net.now);
+        }
+        net.settle();
+    }
+    let pauses: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(pauses[..5], [50, 100, 200, 400, 500], "{asked:?}");
+    net.policy.on_status(net.now, 0, status("net", 0, 1000));
+    net.settle();
+    assert_eq!(net.asked.len(), 1, "it has it now");
+}
+
+#[test]
 fn p12_p15_p16_faults_pause_and_limit_but_do_not_ban() {
     let mut net = Net::new(1);
     net.ask(0, GOOD);
