@@ -45,7 +45,12 @@
 //!
 //! A whole sync of so many operations takes about 1.2 s, so a load of 0.2 to 0.7 s at its end would be felt. LMDB needs
 //! `unsafe`, and its map counts as memory of the process. These are figures of the stores and of a plain sorted file, not of
-//! this module, which was measured only as a part of `cordee bench sync`.
+//! this module, which was measured only as a part of `cordee bench sync` (one run each, values of 100 bytes):
+//!
+//! | operations | sync | most memory of the client | open | on disk, log and index |
+//! |---|---|---|---|---|
+//! | 1,000,000, 4 peers | 1.2 s | 157 MiB | 0.01 s | 230 bytes each |
+//! | 10,000,000, 2 peers | 11.4 s | 199 MiB | 0.02 s | 230 bytes each |
 
 mod entry;
 mod filter;
