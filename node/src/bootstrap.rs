@@ -4,12 +4,14 @@
 //! that cannot end is called: no peer, no progress, or a target that nobody can prove.
 
 use crate::config::Config;
-use crate::facts::{self, Doing, Facts, Stage};
+use crate::facts::{Doing, Facts, Stage};
 use crate::folder::{self, Database, Folder};
 use crate::http::Server;
+use crate::metrics::{self, SyncMetrics};
 use crate::network::{self, Hooks, Network, Suspect, View};
 use crate::runtime::TokioRuntime;
 use crate::source::Nothing;
+use crate::why::{self, Teller};
 use cordee_protocol::log::Mark;
 use cordee_protocol::sync::database::Error as Unfit;
 use cordee_protocol::sync::engine::{Channels, Engine};
@@ -121,7 +123,7 @@ pub struct Outcome {
 }
 
 /// How far a sync is, for whoever watches: the one place that bars, status and metrics read (W28).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Watched {
     /// The engine's side.
     pub progress: Progress,
@@ -129,8 +131,19 @@ pub struct Watched {
     pub peers: usize,
     /// Operations proven in a second, over the last few.
     pub ops_per_s: f64,
-    /// Why nothing moves, if nothing does.
-    pub why: Option<String>,
+    /// Why it is where it is, in one sentence.
+    pub why: String,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self {
+            progress: Progress::default(),
+            peers: 0,
+            ops_per_s: 0.0,
+            why: "beginning".into(),
+        }
+    }
 }
 
 impl Watched {
@@ -202,14 +215,16 @@ pub async fn bootstrap(
         target: newest.subscribe(),
     });
     let mut registry = Registry::with_prefix("cordee");
-    facts::register(&mut registry, stage.clone());
+    metrics::register(&mut registry, stage.clone(), folder.data());
     let hooks = Hooks::new(folder, source);
     let network = Network::start(folder.keypair()?, &config, &[], hooks, &mut registry).await?;
 
+    let observer = SyncMetrics::new(&mut registry, network.metrics());
     let (progress_tx, progress_rx) = watch::channel(Progress::default());
     let mut channels = Channels {
         progress: Some(progress_tx),
         recorder: options.recorder,
+        observer: Some(Arc::new(observer)),
         ..Channels::default()
     };
     let http = match options.http {
@@ -305,12 +320,13 @@ async fn watch_over(
 ) -> Error {
     let began = Instant::now();
     let mut patience = Patience::new(began);
-    let mut meter = Meter::default();
+    let (mut meter, mut teller) = (Meter::default(), Teller::new(began));
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let (view, progress) = (network.view().borrow().clone(), progress.borrow().clone());
         let target = target.borrow().clone();
-        let why = network.resolver().why().or_else(|| why(&progress.waiting));
+        let why = why::syncing(&progress, network.resolver().why(), &view);
+        teller.on_look(Instant::now(), &why, &progress);
         let ops_per_s = meter.on_look(began.elapsed(), progress.fetched_ops);
         patience.on_look(Instant::now(), view.usable(), &progress);
         let suspect = view.suspect.as_ref();
@@ -329,7 +345,7 @@ async fn watch_over(
             };
         }
         if patience.without_progress() >= config.sync.stall_timeout {
-            let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+            let why = format!(" ({why})");
             return Error::Stalled {
                 peers: view.usable(),
                 after: config.sync.stall_timeout,
@@ -342,14 +358,6 @@ async fn watch_over(
             ops_per_s,
             why,
         });
-    }
-}
-
-/// What the engine waits for, where that is not just the next answers.
-fn why(waiting: &Waiting) -> Option<String> {
-    match waiting {
-        Waiting::Nothing | Waiting::Answers { .. } | Waiting::Head { .. } => None,
-        waiting => Some(waiting.to_string()),
     }
 }
 

@@ -11,6 +11,7 @@
 mod asking;
 mod behaviour;
 mod drive;
+mod measured;
 mod places;
 
 use crate::believing::Believing;
@@ -105,6 +106,7 @@ pub struct Network {
     announcer: Announcer,
     view: watch::Receiver<View>,
     resolver: Handle,
+    metrics: Metrics,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -186,7 +188,8 @@ impl Network {
         let peer_id = keypair.public().to_peer_id();
         let counters = metrics::Metrics::new(registry);
         let believing = hooks.believing.clone();
-        let sync = hooks.behaviour(config.resolver(), Metrics::new(registry));
+        let counted = Metrics::new(registry);
+        let sync = hooks.behaviour(config.resolver(), counted.clone());
         let resolver = sync.resolver();
         let mut swarm = swarm(keypair, config, sync, registry)?;
         for address in &config.network.external {
@@ -217,6 +220,7 @@ impl Network {
             announcer: Announcer(announce),
             view,
             resolver: Handle(resolver),
+            metrics: counted,
             stop,
             task,
         })
@@ -230,6 +234,11 @@ impl Network {
     /// Asks the peers, and tells how they do.
     pub fn resolver(&self) -> &Resolver {
         &self.resolver.0
+    }
+
+    /// What the resolver counts.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Tells the network of checkpoints.

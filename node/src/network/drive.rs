@@ -1,6 +1,7 @@
 //! The task that drives the swarm.
 
 use super::behaviour::{Behaviour, BehaviourEvent, incoming, topic};
+use super::measured;
 use super::places::Places;
 use super::{Error, Suspect, View};
 use crate::believing::Believing;
@@ -234,7 +235,9 @@ impl Drive {
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
-        self.metrics.record(&event);
+        if measured::is_bounded(&event) {
+            self.metrics.record(&event);
+        }
         let now = Instant::now();
         match event {
             SwarmEvent::NewListenAddr { address, .. } => {
@@ -303,7 +306,9 @@ impl Drive {
                 self.dialing.on_failed(now, connection_id, &reason);
                 self.tell_problems();
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.metrics.record(&event),
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => {
+                self.metrics.record(&measured::bounded(event));
+            }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.metrics.record(&event),
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => {
                 self.metrics.record(&event);

@@ -5,10 +5,12 @@ mod bootstrap;
 mod checkpoint;
 mod damage;
 mod following;
+mod metrics;
 mod nodes;
 mod peers;
 mod retention;
 mod snapshots;
+mod status;
 #[cfg(feature = "lies")]
 mod testnet;
 mod updates;

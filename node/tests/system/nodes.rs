@@ -108,6 +108,16 @@ impl Node {
 
     /// `cordee run`, up and listening.
     pub(crate) fn serve(&self, settings: &[(&str, &str)]) -> Serving {
+        self.serve_with(settings, &[])
+    }
+
+    /// The same, of a node that lies.
+    #[cfg(feature = "lies")]
+    pub(crate) fn serve_lying(&self, lie: &str) -> Serving {
+        self.serve_with(&[], &["--lie", lie])
+    }
+
+    fn serve_with(&self, settings: &[(&str, &str)], more: &[&str]) -> Serving {
         let listen = ["/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"];
         let mut args = vec![
             "run",
@@ -118,6 +128,7 @@ impl Node {
         ];
         args.extend(["--http", "127.0.0.1:0", "--listen"]);
         args.extend(listen);
+        args.extend(more);
         let mut process = cordee(&args)
             .envs(settings.iter().copied())
             .stdin(Stdio::piped())

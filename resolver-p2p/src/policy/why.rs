@@ -146,12 +146,13 @@ impl<P: Copy + Ord + Display> Policy<P> {
         } else if connected == 0 {
             "no peers".into()
         } else if reachable().next().is_none() && unknown > 0 {
-            format!("waiting for the status of {unknown} peers")
+            format!("waiting for the status of {}", peers(unknown))
         } else if reachable().next().is_none() {
-            format!("none of {connected} peers is of this network and kind")
+            format!("none of {} is of this network and kind", peers(connected))
         } else if able.is_empty() {
             format!(
-                "none of {connected} peers serves size {size} from {} on",
+                "none of {} serves size {size} from {} on",
+                peers(connected),
                 fetch.request.start().get()
             )
         } else if aside == able.len() {
