@@ -7,7 +7,7 @@ use crate::publishing::Publisher;
 use crate::source::Shared;
 use crate::why;
 use cordee_protocol::{Location, Target};
-use cordee_resolver_p2p::{PeerReport, Resolver};
+use cordee_resolver_p2p::{PeerReport, RequestReport, Resolver};
 use libp2p::PeerId;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
@@ -152,6 +152,21 @@ pub struct Status {
     pub lies_told: Option<u64>,
 }
 
+/// Which operations of the target are where.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ranges {
+    /// The first operation to hold.
+    pub start: u64,
+    /// Held up to here.
+    pub size: u64,
+    /// The target's size.
+    pub end: u64,
+    /// Proven, and waiting for what comes before: from, to.
+    pub buffered: Vec<(u64, u64)>,
+    /// Asked for, and of whom.
+    pub in_flight: Vec<RequestReport>,
+}
+
 /// A target, in parts.
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetStatus {
@@ -246,6 +261,31 @@ impl Facts {
             peer_id: self.peer_id.to_string(),
             uptime_s: self.began.elapsed().as_secs_f64(),
             lies_told: self.lies_told.as_ref().map(|told| told()),
+        }
+    }
+
+    /// Which operations are where. Bounded by the requests that may be open and the buffer.
+    pub fn ranges(&self) -> Ranges {
+        let progress = self.stage.get().watched().progress;
+        Ranges {
+            start: progress.start.get(),
+            size: progress.size.get(),
+            end: progress.end.get(),
+            buffered: (progress.buffered.iter())
+                .map(|range| (range.start.get(), range.end.get()))
+                .collect(),
+            in_flight: self.resolver.requests(),
+        }
+    }
+
+    /// The complete database, if there is one now.
+    pub fn database(&self) -> Option<Shared> {
+        match self.stage.get() {
+            Doing::Serving(database) => Some(database),
+            _ => self
+                .publisher
+                .as_ref()
+                .and_then(|publisher| publisher.shelf.get()),
         }
     }
 

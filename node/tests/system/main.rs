@@ -2,8 +2,10 @@
 
 mod bench;
 mod bootstrap;
+mod browser;
 mod checkpoint;
 mod damage;
+mod dashboard;
 mod following;
 mod metrics;
 mod nodes;

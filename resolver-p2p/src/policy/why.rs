@@ -3,6 +3,7 @@
 use super::fetch::Fetch;
 use super::peer::{Claim, Peer, View};
 use super::{Action, Policy, Window};
+use cordee_protocol::Request;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -28,6 +29,14 @@ impl<P: Copy + Ord> Policy<P> {
                 Claim::Serves(status) => Some(status.size.get()),
                 _ => None,
             },
+        })
+    }
+
+    /// Every open request, oldest first, and who is asked for it.
+    pub fn asked(&self) -> impl Iterator<Item = (&Request, Vec<P>)> {
+        self.fetches.values().map(|fetch| {
+            let attempts = fetch.copies.iter().filter_map(|copy| self.attempts.get(copy));
+            (&fetch.request, attempts.map(|attempt| attempt.peer).collect())
         })
     }
 
