@@ -55,6 +55,7 @@ fn the_page_follows_a_sync_and_shows_the_liar_with_its_reason() {
     page.until("document.getElementById('line').getAttribute('d').split('L').length > 3");
     page.until("document.querySelectorAll('#map rect').length > 1");
     page.until("document.querySelectorAll('#requests tr').length > 0");
+    page.picture("early");
     // The liar, banned, with the reason.
     page.until(
         "[...document.querySelectorAll('#peer-rows tr')].some(row => row.innerText.includes('banned'))",

@@ -166,18 +166,18 @@ impl<P: Copy + Ord + Display> Policy<P> {
             )
         } else if aside == able.len() {
             format!(
-                "{} that serve size {size}: all gave answers that fail under its root",
-                peers(aside)
+                "{} size {size}: all gave answers that fail under its root",
+                serving(aside)
             )
         } else if able.iter().all(|(_, peer)| peer.paused_until > now) {
             format!(
-                "{} that serve size {size}: busy (they limit their rate), or left alone for a while",
-                peers(able.len())
+                "{} size {size}: busy, as peers limit their rate, or left alone for a while",
+                serving(able.len())
             )
         } else {
             format!(
-                "{} that serve size {size}: all failed this request; asking again soon",
-                peers(able.len())
+                "{} size {size}: all failed this request; asking again soon",
+                serving(able.len())
             )
         })
     }
@@ -210,4 +210,11 @@ impl<P: Copy + Ord + Display> Policy<P> {
 
 fn peers(count: usize) -> String {
     format!("{count} {}", if count == 1 { "peer" } else { "peers" })
+}
+
+fn serving(count: usize) -> String {
+    match count {
+        1 => "1 peer that serves".into(),
+        n => format!("{n} peers that serve"),
+    }
 }

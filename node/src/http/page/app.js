@@ -2,13 +2,14 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
-const KEPT = 600; // samples of the rate: five minutes, two a second
+const SPAN = 300; // seconds of the rate that are kept
 const samples = [];
 const letters = new Map(); // peer -> its place in the colours and letters
 
 const at = (id) => document.getElementById(id);
 const say = (id, text) => { const node = at(id); if (node.textContent !== text) node.textContent = text; };
 const count = (n) => Math.round(n).toLocaleString("en");
+const many = (n, what) => count(n) + " " + what + (n === 1 ? "" : "s");
 const short = (peer) => peer.length > 20 ? peer.slice(0, 8) + ".." + peer.slice(-6) : peer;
 
 function make(name, text, classes) {
@@ -69,21 +70,20 @@ function status(now) {
 }
 
 function plot(rate) {
-  samples.push(rate);
-  if (samples.length > KEPT) samples.shift();
-  const most = Math.max(...samples, 1);
-  const width = Math.max(samples.length - 1, 60);
-  const points = samples.map((value, i) => {
-    const x = 600 - (samples.length - 1 - i) * 600 / width;
-    return x.toFixed(1) + " " + (156 - value / most * 148).toFixed(1);
-  });
+  const now = performance.now() / 1000;
+  samples.push([now, rate]);
+  while (now - samples[0][0] > SPAN) samples.shift();
+  const past = now - samples[0][0], shown = Math.max(past, 20);
+  const most = Math.max(...samples.map(([, value]) => value), 1);
+  const x = (when) => 600 - (now - when) * 600 / shown;
+  const points = samples.map(([when, value]) => x(when).toFixed(1) + " " + (156 - value / most * 148).toFixed(1));
   const line = "M" + points.join("L");
-  const first = 600 - (samples.length - 1) * 600 / width;
+  const first = x(samples[0][0]);
   at("line").setAttribute("d", line);
   at("area").setAttribute("d", line + "L600 160L" + first.toFixed(1) + " 160Z");
-  say("plot-text", Math.max(...samples) > 0
-    ? "now " + count(rate) + ", at most " + count(most) + " operations a second in the last " + time(samples.length / 2)
-    : "no operations were fetched in the last " + time(samples.length / 2));
+  say("plot-text", samples.some(([, value]) => value > 0)
+    ? "now " + count(rate) + ", at most " + count(most) + " operations a second in the last " + time(past)
+    : "no operations were fetched in the last " + time(past));
 }
 
 function map(ranges) {
@@ -97,7 +97,7 @@ function map(ranges) {
   const rows = [];
   for (const open of ranges.in_flight) {
     const who = open.peers.length ? open.peers[0] : null;
-    const part = block(open.start, open.end, who ? colour(who) : "p7");
+    const part = block(open.start, open.end, who ? colour(who) : "nobody");
     part.append(drawn("title", {}, open.start + " to " + open.end + ": " + (open.peers.join(" and ") || "waits for a peer")));
     parts.push(part);
     const row = make("tr");
@@ -115,7 +115,7 @@ function map(ranges) {
   say("open", String(ranges.in_flight.length));
   const peers = new Set(ranges.in_flight.flatMap((open) => open.peers));
   say("map-text", ranges.in_flight.length
-    ? count(ranges.in_flight.length) + " ranges in flight with " + count(peers.size) + " peers; held up to " + count(ranges.size)
+    ? many(ranges.in_flight.length, "range") + " asked of " + many(peers.size, "peer") + "; held up to " + count(ranges.size)
     : "nothing is asked for; held from " + count(ranges.start) + " to " + count(ranges.size));
 }
 
@@ -155,7 +155,7 @@ function peers(list, total) {
 function checkpoint(title, shown) {
   const part = make("div");
   part.append(make("p", title + ": height " + shown.height + ", made " + date(shown.time) + ", signed by "
-    + shown.signers.length + ", of whom " + shown.threshold + (shown.threshold === 1 ? " has" : " have") + " to"));
+    + shown.signers.length + "; " + shown.threshold + " needed"));
   part.append(make("code", shown.target));
   const list = make("ul", undefined, "signers");
   for (const signer of shown.signers) { const item = make("li"); item.append(make("code", signer)); list.append(item); }
