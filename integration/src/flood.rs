@@ -7,18 +7,25 @@ use cordee_protocol::Location;
 use cordee_protocol::codec::{Encode, put_varint};
 use cordee_protocol::wire::{Ask, PROTOCOL, Request};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
+use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{self, Event, Message, ProtocolSupport};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, yamux};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// Substreams that a flooder has open at once.
 const OPEN: usize = 200;
+
+/// How soon a connection that was closed is opened again.
+const REDIAL: Duration = Duration::from_millis(200);
 
 /// What it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -31,6 +38,8 @@ pub enum Kind {
     Oversized,
     /// Connections, each from an id of its own, opened again when they are closed.
     Connections,
+    /// TCP connections on which nothing is sent; opened again when they are closed.
+    Silent,
 }
 
 impl Kind {
@@ -41,6 +50,7 @@ impl Kind {
             Self::Junk => "junk",
             Self::Oversized => "oversized",
             Self::Connections => "connections",
+            Self::Silent => "silent",
         }
     }
 }
@@ -99,7 +109,7 @@ impl Sent {
 /// Flood `address` until `ended`.
 ///
 /// - `size`: of its log, for requests that make sense.
-/// - `connections`: for [`Kind::Connections`].
+/// - `connections`: for [`Kind::Connections`] and [`Kind::Silent`].
 /// - `rate`: requests or frames a second; 0 for no limit.
 ///
 /// # Errors
@@ -112,14 +122,19 @@ pub async fn flood(
     rate: u32,
     ended: impl Future<Output = io::Result<()>>,
 ) -> io::Result<Sent> {
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let ids = if kind == Kind::Connections { connections } else { 1 };
+    let (stop, stopped) = watch::channel(false);
+    let many = matches!(kind, Kind::Connections | Kind::Silent);
+    let ids = if many { connections } else { 1 };
     let mut all = JoinSet::new();
     for number in 0..ids {
-        let one = Flooder::new(kind, address.clone(), size, rate)?;
         // They come one after the other, within two seconds.
         let delay = Duration::from_secs(2).mul_f64(number as f64 / ids as f64);
-        all.spawn(one.run(delay, stopped.clone()));
+        if kind == Kind::Silent {
+            all.spawn(silent(socket(&address)?, delay, stopped.clone()));
+        } else {
+            let one = Flooder::new(kind, address.clone(), size, rate)?;
+            all.spawn(one.run(delay, stopped.clone()));
+        }
     }
     ended.await?;
     // Nobody listens if all of them have failed.
@@ -129,6 +144,41 @@ pub async fn flood(
         sum.add(one.map_err(io::Error::other)?);
     }
     Ok(sum)
+}
+
+/// Connect and say nothing, again and again.
+async fn silent(address: SocketAddr, delay: Duration, mut stopped: watch::Receiver<bool>) -> Sent {
+    let mut sent = Sent::default();
+    let flood = async {
+        sleep(delay).await;
+        loop {
+            if let Ok(mut stream) = TcpStream::connect(address).await {
+                (sent.connected, sent.at_once) = (sent.connected + 1, 1);
+                // The other side says first what it speaks. What comes then is the end.
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            }
+            (sent.refused, sent.at_once) = (sent.refused + 1, 0);
+            sleep(REDIAL).await;
+        }
+    };
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = flood => {}
+    }
+    sent
+}
+
+fn socket(address: &Multiaddr) -> io::Result<SocketAddr> {
+    let (mut ip, mut port) = (None, None);
+    for part in address {
+        match part {
+            Protocol::Ip4(v4) => ip = Some(v4),
+            Protocol::Tcp(number) => port = Some(number),
+            _ => {}
+        }
+    }
+    let both = ip.zip(port).map(SocketAddr::from);
+    both.ok_or_else(|| io::Error::other(format!("{address} is no address of TCP over IPv4")))
 }
 
 struct Flooder {
@@ -173,7 +223,7 @@ impl Flooder {
         })
     }
 
-    async fn run(mut self, delay: Duration, mut stopped: tokio::sync::watch::Receiver<bool>) -> Sent {
+    async fn run(mut self, delay: Duration, mut stopped: watch::Receiver<bool>) -> Sent {
         sleep(delay).await;
         let begin = Instant::now();
         self.dial();
@@ -214,7 +264,8 @@ impl Flooder {
     fn frame(&self) -> Vec<u8> {
         let number = self.sent.sent;
         let (length, content) = match self.kind {
-            Kind::Requests | Kind::Connections => {
+            // Who is silent sends none.
+            Kind::Requests | Kind::Connections | Kind::Silent => {
                 let at = |n: u64| Location::new(n).unwrap_or_default();
                 // Never the same twice in a row: that would be put off for being the same.
                 let start = (number * 7919) % self.size.saturating_sub(1).max(1);
@@ -244,13 +295,13 @@ impl Flooder {
             }
             SwarmEvent::OutgoingConnectionError { .. } => {
                 self.sent.refused += 1;
-                sleep(Duration::from_millis(200)).await;
+                sleep(REDIAL).await;
                 self.dial();
             }
             SwarmEvent::ConnectionClosed { .. } => {
                 self.server = None;
                 self.sent.refused += 1;
-                sleep(Duration::from_millis(200)).await;
+                sleep(REDIAL).await;
                 self.dial();
             }
             SwarmEvent::Behaviour(Event::Message {

@@ -8,6 +8,7 @@ use crate::gossip::{Gossip, Heard, Passing, read_answer};
 use crate::signing::name_of;
 use crate::trust::{Policy, Trust, Verdict};
 use bytes::Bytes;
+use cordee_protocol::Digest;
 use cordee_protocol::codec::Encode;
 use cordee_protocol::wire::checkpoint::{Checkpoint, Signed};
 use libp2p::PeerId;
@@ -15,6 +16,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -29,7 +31,14 @@ pub struct Believing {
     /// Counts what is news: something newer, a signature more, a fork.
     news: watch::Sender<u64>,
     checkpoints: Family<Outcome, Counter>,
+    refusals: Family<Reason, Counter>,
 }
+
+/// How often one reason to refuse checkpoints is worth a line of the log.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// The reason not to believe a checkpoint yet.
+const TOO_FEW: &str = "too_few_signatures";
 
 #[derive(Debug)]
 struct State {
@@ -40,6 +49,10 @@ struct State {
     refused: Option<Refused>,
     /// Why nothing is believed any more.
     fork: Option<String>,
+    /// When the log was last told of each reason.
+    told: BTreeMap<&'static str, Instant>,
+    /// What the file holds.
+    saved: Vec<Digest>,
 }
 
 /// A checkpoint that was not believed.
@@ -60,6 +73,11 @@ struct Outcome {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
 /// What a node can say about its newest checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Standing {
@@ -69,6 +87,8 @@ pub struct Standing {
     pub gathering: Vec<Shown>,
     /// The last one that was not believed.
     pub refused: Option<Refused>,
+    /// The one that needs the fewest signatures more, if the newest is not above it.
+    pub lacking: Option<Refused>,
     /// Why nothing is believed any more.
     pub fork: Option<String>,
 }
@@ -118,17 +138,20 @@ impl Believing {
                 signed: kept.signed,
                 refused: None,
                 fork,
+                told: BTreeMap::new(),
+                saved: Vec::new(),
             }),
             store,
             began: Instant::now(),
             news: watch::Sender::new(0),
             checkpoints: Family::default(),
+            refusals: Family::default(),
         })
     }
 
     /// Count in `registry` what comes of checkpoints.
     pub fn register(&self, registry: &mut Registry) {
-        count(registry, &self.checkpoints);
+        count(registry, &self.checkpoints, &self.refusals);
     }
 
     /// Changes with everything that is news.
@@ -175,10 +198,18 @@ impl Believing {
             threshold,
             signed: hex::encode(signed.to_vec()),
         };
+        let gathering = trust.gathering();
+        let lacking = gathering.first().map(|signed| Refused {
+            height: signed.checkpoint().height,
+            reason: TOO_FEW,
+            message: too_few(signed.signatures().len(), threshold),
+            at: signed.checkpoint().time,
+        });
         Standing {
             newest: trust.newest().map(shown),
-            gathering: trust.gathering().into_iter().take(4).map(shown).collect(),
+            gathering: gathering.into_iter().take(4).map(shown).collect(),
             refused: state.refused.clone(),
+            lacking,
             fork: state.fork.clone(),
         }
     }
@@ -238,6 +269,7 @@ impl Believing {
         let kept = Kept::of(self.lock().gossip.trust(), Some(signed.clone()));
         self.store.save(&kept)?;
         let mut state = self.lock();
+        state.saved = kept.ids();
         state.signed = Some(signed.clone());
         let bytes = Bytes::from(signed.to_vec());
         let verdict = state.gossip.on_own(now(), &signed);
@@ -250,19 +282,32 @@ impl Believing {
         Ok(bytes)
     }
 
-    /// Make what is believed outlast the process. Blocks.
+    /// Make what is believed outlast the process; signatures alone that have come to it are not worth a write. Blocks.
     ///
     /// # Errors
     /// Of the file system.
     pub fn save(&self) -> io::Result<()> {
-        self.store.save(&self.kept())
+        let kept = self.kept();
+        let ids = kept.ids();
+        if self.lock().saved == ids {
+            return Ok(());
+        }
+        self.store.save(&kept)?;
+        self.lock().saved = ids;
+        Ok(())
     }
 
-    /// The log that was synced shows that two accepted checkpoints are of two logs.
-    pub fn on_fork(&self, what: String) {
+    /// The log that was synced shows, by `why`, that the newest checkpoint is of another one than `accepted`, or than a database that
+    /// no checkpoint vouched for.
+    pub fn on_fork(&self, why: &str, accepted: Option<&Signed>) {
         let mut state = self.lock();
-        tracing::error!("{what}");
-        state.fork = Some(what);
+        if let Some(other) = state.gossip.trust().newest().cloned() {
+            let accepted = accepted.filter(|accepted| accepted.checkpoint() != other.checkpoint());
+            self.keep_fork(&mut state, why, accepted, &other);
+        } else {
+            self.stop(&mut state, why.into());
+        }
+        self.count("fork");
         self.news.send_modify(|count| *count += 1);
     }
 
@@ -285,16 +330,21 @@ impl Believing {
         match &heard.verdict {
             Some(Verdict::Accepted) => tracing::debug!(height, size, "accepted a checkpoint"),
             Some(Verdict::Gathering { have, need }) => {
-                tracing::debug!(height, size, have, need, "a checkpoint lacks signatures");
+                self.count(TOO_FEW);
+                let why = too_few(*have, *need);
+                if state.is_worth_telling(TOO_FEW) {
+                    tracing::info!(height, size, ?peer, "a checkpoint is not believed yet: {why}");
+                } else {
+                    tracing::debug!(height, size, ?peer, "a checkpoint is not believed yet: {why}");
+                }
             }
             Some(Verdict::Refused(refusal)) => {
                 let reason = refusal.name();
-                // The same thing again and again is worth one line.
-                let again = state.refused.as_ref().is_some_and(|last| last.reason == reason);
-                if again || reason == "not_advancing" {
-                    tracing::debug!(height, size, ?peer, "refused a checkpoint: {refusal}");
+                self.count(reason);
+                if state.is_worth_telling(reason) {
+                    tracing::warn!(height, size, ?peer, reason, "refused a checkpoint: {refusal}");
                 } else {
-                    tracing::warn!(height, size, ?peer, "refused a checkpoint: {refusal}");
+                    tracing::debug!(height, size, ?peer, reason, "refused a checkpoint: {refusal}");
                 }
                 state.refused = Some(Refused {
                     height,
@@ -303,7 +353,13 @@ impl Believing {
                     at: now(),
                 });
             }
-            Some(Verdict::Fork) => self.keep_fork(state),
+            Some(Verdict::Fork) => {
+                self.count("fork");
+                if let Some(fork) = state.gossip.trust().fork().cloned() {
+                    let why = format!("a fork: {fork}");
+                    self.keep_fork(state, &why, Some(&fork.accepted), &fork.other);
+                }
+            }
             _ => {}
         }
         if heard.verdict.as_ref().is_some_and(Verdict::is_news) {
@@ -311,17 +367,28 @@ impl Believing {
         }
     }
 
-    fn keep_fork(&self, state: &mut State) {
-        let Some(fork) = state.gossip.trust().fork() else {
-            return;
-        };
-        let kept = match self.store.keep_fork(fork) {
-            Ok([accepted, other]) => format!("kept as {} and {}", accepted.display(), other.display()),
+    /// Keep both sides of a fork for whoever has to decide, and believe nothing more.
+    fn keep_fork(&self, state: &mut State, why: &str, accepted: Option<&Signed>, other: &Signed) {
+        let kept = match self.store.keep_fork(accepted, other) {
+            Ok(paths) => {
+                let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+                format!("kept as {}", paths.join(" and "))
+            }
             Err(error) => format!("and could not be kept: {error}"),
         };
-        let what = format!("a fork: {fork}; {kept}. Following has stopped: ask the signers");
-        tracing::error!("{what}");
-        state.fork = Some(what);
+        self.stop(
+            state,
+            format!("{why}; {kept}. Following has stopped: ask the signers"),
+        );
+    }
+
+    fn stop(&self, state: &mut State, why: String) {
+        tracing::error!("{why}");
+        state.fork = Some(why);
+    }
+
+    fn count(&self, reason: &'static str) {
+        self.refusals.get_or_create(&Reason { reason }).inc();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -332,11 +399,15 @@ impl Believing {
 
 /// Have the metric of checkpoints in `registry` for a node that believes nobody: zeros.
 pub fn register_none(registry: &mut Registry) {
-    count(registry, &Family::default());
+    count(registry, &Family::default(), &Family::default());
 }
 
 /// Every outcome is there from the start.
-fn count(registry: &mut Registry, checkpoints: &Family<Outcome, Counter>) {
+fn count(
+    registry: &mut Registry,
+    checkpoints: &Family<Outcome, Counter>,
+    refusals: &Family<Reason, Counter>,
+) {
     for result in Verdict::NAMES.into_iter().chain(["malformed", "rate_limited"]) {
         drop(checkpoints.get_or_create(&Outcome { result }));
     }
@@ -345,6 +416,27 @@ fn count(registry: &mut Registry, checkpoints: &Family<Outcome, Counter>) {
         "Checkpoints that were shown to this node, by what came of them",
         checkpoints.clone(),
     );
+    registry.register(
+        "checkpoint_refusals",
+        "Checkpoints that were not believed, by the reason",
+        refusals.clone(),
+    );
+}
+
+impl State {
+    /// Whether the log was not told of this reason for long: the same thing again and again is worth one line.
+    fn is_worth_telling(&mut self, reason: &'static str) -> bool {
+        let now = Instant::now();
+        let is_due = self.told.get(reason).is_none_or(|at| now - *at >= TELL_EVERY);
+        if is_due {
+            self.told.insert(reason, now);
+        }
+        is_due
+    }
+}
+
+fn too_few(have: usize, need: usize) -> String {
+    format!("only {have} of the {need} signers that it needs have signed it")
 }
 
 /// Seconds since 1970-01-01 UTC; 0 for a clock that stands before.
@@ -358,7 +450,7 @@ mod tests {
     use super::*;
     use crate::signing::{key_of, sign};
     use cordee_protocol::wire::checkpoint::Signers;
-    use cordee_protocol::{Digest, Location, Target};
+    use cordee_protocol::{Location, Target};
     use libp2p::identity::Keypair;
 
     fn pair(n: u8) -> Keypair {
@@ -412,9 +504,20 @@ mod tests {
         assert_eq!(standing.refused.unwrap().reason, "unknown_signer");
         assert_eq!(standing.newest.unwrap().height, 5);
         first.save().unwrap();
+        let file = CheckpointFile::of(&folder).path();
+        let written = std::fs::read(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        first.on_message(peer, &signed(5, 5, &[3]).to_vec());
+        assert_eq!(first.newest().unwrap().signatures().len(), 3);
+        first.save().unwrap();
+        assert!(!file.exists(), "a signature more is not worth a write");
+        std::fs::write(&file, written).unwrap();
 
         let second = open(&folder);
-        assert_eq!(second.newest(), first.newest());
+        assert_eq!(
+            second.newest().unwrap().checkpoint(),
+            first.newest().unwrap().checkpoint()
+        );
         assert_eq!(second.next_height(), 6);
         let own = signed(6, 6, &[1]);
         let bytes = second.on_signed_here(own.clone()).unwrap();

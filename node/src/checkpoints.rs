@@ -11,7 +11,8 @@
 
 use crate::folder::Folder;
 use crate::small_file;
-use crate::trust::{Fork, HISTORY, ROTATIONS, Trust};
+use crate::trust::{HISTORY, ROTATIONS, Trust};
+use cordee_protocol::Digest;
 use cordee_protocol::codec::{Decode, Encode};
 use cordee_protocol::wire::checkpoint::{Checkpoint, Signed};
 use cordee_protocol::wire::limits::MAX_CHECKPOINT;
@@ -56,6 +57,12 @@ impl Kept {
         let mut believed: Vec<_> = trust.rotations().chain(trust.newest()).cloned().collect();
         believed.dedup();
         Self { believed, signed }
+    }
+
+    /// Names of the checkpoints in it, whoever has signed them.
+    pub fn ids(&self) -> Vec<Digest> {
+        let all = self.believed.iter().chain(&self.signed);
+        all.map(|signed| signed.checkpoint().id()).collect()
     }
 
     /// The highest height that is known here; 0 if none is.
@@ -130,14 +137,20 @@ impl CheckpointFile {
 
     /// Keep the evidence of a fork. Where it is.
     ///
+    /// - `accepted`: what `other` contradicts; `None` if that is a database which no checkpoint vouched for.
+    ///
     /// # Errors
     /// Of the file system.
-    pub fn keep_fork(&self, fork: &Fork) -> io::Result<[PathBuf; 2]> {
-        let height = fork.other.checkpoint().height;
-        let paths =
-            ["accepted", "other"].map(|side| self.folder.join(format!("fork-{height}-{side}.checkpoint")));
-        for (path, signed) in paths.iter().zip([&fork.accepted, &fork.other]) {
-            small_file::replace(path, &signed.to_vec())?;
+    pub fn keep_fork(&self, accepted: Option<&Signed>, other: &Signed) -> io::Result<Vec<PathBuf>> {
+        let height = other.checkpoint().height;
+        let sides = [("accepted", accepted), ("other", Some(other))];
+        let mut paths = Vec::new();
+        for (side, signed) in sides {
+            if let Some(signed) = signed {
+                let path = self.folder.join(format!("fork-{height}-{side}.checkpoint"));
+                small_file::replace(&path, &signed.to_vec())?;
+                paths.push(path);
+            }
         }
         Ok(paths)
     }
@@ -195,7 +208,8 @@ fn invalid(error: impl std::fmt::Display) -> io::Error {
 mod tests {
     use super::*;
     use crate::signing::sign;
-    use cordee_protocol::{Digest, Location, Target};
+    use crate::trust::Fork;
+    use cordee_protocol::{Location, Target};
     use libp2p::identity::Keypair;
 
     fn signed(height: u64, size: u64) -> Signed {
@@ -266,12 +280,15 @@ mod tests {
             accepted: signed(5, 50),
             other: signed(5, 60),
         };
-        let paths = file.keep_fork(&fork).unwrap();
+        let paths = file.keep_fork(Some(&fork.accepted), &fork.other).unwrap();
         assert_eq!(file.forks().unwrap(), paths);
         assert_eq!(read_file(&paths[0]).unwrap(), fork.accepted);
         std::fs::write(&paths[1], encode(&fork.other) + "\n").unwrap();
         assert_eq!(read_file(&paths[1]).unwrap(), fork.other, "in hex");
         std::fs::write(&paths[1], "other").unwrap();
         assert!(read_file(&paths[1]).is_err());
+        let alone = file.keep_fork(None, &signed(7, 70)).unwrap();
+        assert_eq!(alone.len(), 1);
+        assert_eq!(file.forks().unwrap().len(), 3);
     }
 }

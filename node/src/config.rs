@@ -62,10 +62,31 @@ pub struct Network {
     pub listen: Vec<Multiaddr>,
     /// Whom to stay connected to.
     pub peers: Vec<Multiaddr>,
+    /// Whether peers tell of further ones, and are told of this node.
+    pub discovery: bool,
+    /// Whether peers are looked for in the local network.
+    pub mdns: bool,
+    /// Found peers are dialled until so many are connected.
+    pub target_peers: NonZeroU32,
     /// Where others reach this node.
     pub external: Vec<Multiaddr>,
+    /// Whether to find out, with peers, where others reach this node, and to help them find out.
+    pub autonat: bool,
+    /// Relays through which to be reachable.
+    pub relays: Vec<Multiaddr>,
+    /// Whether to connect through relays, and from there directly.
+    pub hole_punching: bool,
+    /// Whether to be a relay for others.
+    pub relay_server: bool,
+    /// Bytes that one relayed connection may carry here.
+    pub relay_bytes: u64,
     /// Connections at once.
     pub max_connections: NonZeroU32,
+    /// Connections at once with one peer.
+    pub max_connections_per_peer: NonZeroU32,
+    /// Share of the connections, and of the requests in flight, that one address prefix has at most.
+    #[serde(deserialize_with = "share")]
+    pub prefix_share: f64,
     /// Share of the machine's memory above which no connection is taken.
     #[serde(deserialize_with = "share")]
     pub max_memory_share: f64,
@@ -178,6 +199,11 @@ pub struct Http {
 }
 
 impl Network {
+    /// Whether connections through relays are possible.
+    pub fn uses_relays(&self) -> bool {
+        self.hole_punching || !self.relays.is_empty()
+    }
+
     /// The kind of database that `kind` and `value_size` name.
     ///
     /// # Errors
@@ -241,6 +267,7 @@ impl Config {
         }
         config.trusted.clone_from(&self.peers.trusted);
         config.policy.sybil.connections = NonZeroUsize::new(self.network.max_connections.get() as usize);
+        config.policy.sybil.share = self.network.prefix_share;
         config.quota.work = self.serve.max_requests.get();
         config.quota.work_per_peer = self.serve.max_requests_per_peer.get();
         config.quota.requests_per_second = NonZeroU32::new(self.serve.requests_per_second);
@@ -350,6 +377,12 @@ mod tests {
         );
         let quota = cordee_resolver_p2p::Config::new("", "").quota;
         assert_eq!(format!("{:?}", default.resolver().quota), format!("{quota:?}"));
+        let policy = cordee_resolver_p2p::Config::new("", "").policy;
+        assert_eq!(default.resolver().policy.sybil.share, policy.sybil.share);
+        let mut narrow = default.clone();
+        (narrow.network.prefix_share, narrow.network.max_connections) = (0.1, NonZeroU32::new(20).unwrap());
+        let sybil = narrow.resolver().policy.sybil;
+        assert_eq!((sybil.share, sybil.connections), (0.1, NonZeroUsize::new(20)));
 
         assert_eq!(
             default.storage.keep,

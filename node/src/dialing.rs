@@ -1,5 +1,6 @@
 //! When to dial whom: keeps a list of addresses connected, with backoff and jitter. Pure; time is an argument.
 
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use rand::{RngExt, SeedableRng};
@@ -12,6 +13,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause: what a node that comes up may wait for us at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// A peer that could not be reached so often is looked for elsewhere.
+const LOST_AFTER: u32 = 2;
+
+/// Further addresses of one peer, at most.
+const FOUND: usize = 8;
+
 /// The addresses to stay connected to.
 #[derive(Debug)]
 pub struct Dialing {
@@ -22,6 +29,10 @@ pub struct Dialing {
 #[derive(Debug)]
 struct Route {
     address: Multiaddr,
+    /// Who is there: named by the address, or who answered last.
+    peer: Option<PeerId>,
+    /// Where others saw it.
+    found: Vec<Multiaddr>,
     failures: u32,
     problem: Option<String>,
     state: State,
@@ -37,8 +48,10 @@ enum State {
 impl Dialing {
     /// Dial `addresses`, all of them at once at first. `seed` is for the jitter.
     pub fn new(now: Instant, addresses: impl IntoIterator<Item = Multiaddr>, seed: u64) -> Self {
-        let route = |address| Route {
+        let route = |address: Multiaddr| Route {
+            peer: named(&address),
             address,
+            found: Vec::new(),
             failures: 0,
             problem: None,
             state: State::Waiting(now),
@@ -62,7 +75,39 @@ impl Dialing {
     pub fn due(&self, now: Instant) -> Vec<(usize, Multiaddr)> {
         let routes = self.routes.iter().enumerate();
         let due = routes.filter(|(_, route)| matches!(route.state, State::Waiting(at) if at <= now));
-        due.map(|(i, route)| (i, route.address.clone())).collect()
+        due.map(|(i, route)| (i, route.next())).collect()
+    }
+
+    /// Who is expected at `route`, if that is known.
+    pub fn peer(&self, route: usize) -> Option<PeerId> {
+        self.routes[route].peer
+    }
+
+    /// `peer` is connected without a dial of `route`.
+    pub fn on_already(&mut self, route: usize, peer: PeerId) {
+        let route = &mut self.routes[route];
+        (route.state, route.problem) = (State::Connected(peer), None);
+    }
+
+    /// Others see `peer` at `addresses`, as it may have moved. Those are dialled in turn with the one that it is listed at.
+    pub fn on_found(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+        for route in self.routes.iter_mut().filter(|route| route.peer == Some(peer)) {
+            let other = |address: &&Multiaddr| !route.address.to_string().starts_with(&address.to_string());
+            let named = |address: &Multiaddr| address.clone().with(Protocol::P2p(peer));
+            route.found = addresses.iter().filter(other).take(FOUND).map(named).collect();
+        }
+    }
+
+    /// Whether `peer` is one of those to stay connected to.
+    pub fn is_listed(&self, peer: &PeerId) -> bool {
+        self.routes.iter().any(|route| route.peer.as_ref() == Some(peer))
+    }
+
+    /// Known peers that cannot be reached where they are listed.
+    pub fn lost(&self) -> impl Iterator<Item = PeerId> {
+        let apart =
+            |route: &&Route| !matches!(route.state, State::Connected(_)) && route.failures >= LOST_AFTER;
+        self.routes.iter().filter(apart).filter_map(|route| route.peer)
     }
 
     /// A dial has begun.
@@ -75,6 +120,7 @@ impl Dialing {
         for route in &mut self.routes {
             if route.state == State::Dialing(connection) {
                 (route.state, route.problem) = (State::Connected(peer), None);
+                route.peer = Some(peer);
             }
         }
     }
@@ -128,13 +174,33 @@ impl Dialing {
     }
 
     fn pause(&mut self, now: Instant, route: usize) {
-        let jitter = self.rng.random_range(0.75..1.25);
         let route = &mut self.routes[route];
-        let pause = FIRST_PAUSE
-            .saturating_mul(1 << route.failures.min(16))
-            .min(LONGEST_PAUSE);
+        let pause = pause(FIRST_PAUSE, LONGEST_PAUSE, route.failures, &mut self.rng);
         route.failures += 1;
-        route.state = State::Waiting(now + pause.mul_f64(jitter));
+        route.state = State::Waiting(now + pause);
+    }
+}
+
+/// How long to wait after so many failures before: `first`, twice that, and so on up to `longest`, each +-25 %.
+pub(crate) fn pause(first: Duration, longest: Duration, failures: u32, rng: &mut ChaCha8Rng) -> Duration {
+    let pause = first.saturating_mul(1 << failures.min(16)).min(longest);
+    pause.mul_f64(rng.random_range(0.75..1.25))
+}
+
+impl Route {
+    /// Where to dial next: the listed address, and those where it was seen, in turn.
+    fn next(&self) -> Multiaddr {
+        let turn = self.failures as usize % (1 + self.found.len());
+        let found = turn.checked_sub(1).and_then(|i| self.found.get(i));
+        found.unwrap_or(&self.address).clone()
+    }
+}
+
+/// The peer that an address names at its end.
+fn named(address: &Multiaddr) -> Option<PeerId> {
+    match address.iter().last() {
+        Some(Protocol::P2p(peer)) => Some(peer),
+        _ => None,
     }
 }
 
@@ -178,5 +244,36 @@ mod tests {
             dialing.poll_timeout().unwrap() - now < FIRST_PAUSE * 2,
             "a good peer is redialled soon"
         );
+    }
+
+    #[test]
+    fn a_peer_that_moved_is_dialled_where_it_was_seen_and_where_it_is_listed() {
+        let now = Instant::now();
+        let peer = PeerId::random();
+        let at = |port: u16| format!("/ip4/127.0.0.1/tcp/{port}").parse::<Multiaddr>().unwrap();
+        let named = |port| at(port).with(Protocol::P2p(peer));
+        let mut dialing = Dialing::new(now, [at(1)], 1);
+        dialing.on_found(peer, &[at(2)]);
+        dialing.on_dialing(0, ConnectionId::new_unchecked(0));
+        dialing.on_connected(ConnectionId::new_unchecked(0), peer);
+        assert!(dialing.is_listed(&peer), "who answered is whom the list means");
+        dialing.on_disconnected(now, peer);
+        let mut dialled = Vec::new();
+        for i in 1..7 {
+            let soon = dialing.poll_timeout().unwrap();
+            dialled.push(dialing.due(soon)[0].1.clone());
+            dialing.on_dialing(0, ConnectionId::new_unchecked(i));
+            dialing.on_failed(soon, ConnectionId::new_unchecked(i), "refused");
+            if i == 2 {
+                assert_eq!(dialing.lost().collect::<Vec<_>>(), [peer]);
+                dialing.on_found(PeerId::random(), &[at(9)]);
+                dialing.on_found(peer, &[at(1), at(2), at(3)]);
+            }
+        }
+        assert_eq!(dialled, [at(1), at(1), at(1), named(2), named(3), at(1)]);
+        dialing.on_already(0, peer);
+        assert_eq!((dialing.lost().count(), dialing.poll_timeout()), (0, None));
+        let listed = Dialing::new(now, [named(1)], 1);
+        assert_eq!(listed.peer(0), Some(peer));
     }
 }

@@ -143,6 +143,9 @@ pub struct Status {
     /// The last checkpoint that was not believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_refused: Option<Refused>,
+    /// A checkpoint above the newest one that lacks signatures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_lacking: Option<Refused>,
     /// The node's name in the network.
     pub peer_id: String,
     /// Seconds since its start.
@@ -257,7 +260,8 @@ impl Facts {
             eta_s: watched.eta_s().filter(|_| !watched.progress.reached),
             peers,
             checkpoint_age_s: newest.map(|newest| now().saturating_sub(newest.time) as f64),
-            checkpoint_refused: standing.and_then(|standing| standing.refused),
+            checkpoint_refused: standing.as_ref().and_then(|standing| standing.refused.clone()),
+            checkpoint_lacking: standing.and_then(|standing| standing.lacking),
             peer_id: self.peer_id.to_string(),
             uptime_s: self.began.elapsed().as_secs_f64(),
             lies_told: self.lies_told.as_ref().map(|told| told()),

@@ -139,7 +139,8 @@ impl Follower {
                     }
                     Err(Halt::Fork(what)) => {
                         if !self.go_back().await {
-                            self.believing.on_fork(what);
+                            let accepted = self.accepted_before().await;
+                            self.believing.on_fork(&what, accepted.as_ref());
                         }
                         continue;
                     }
@@ -205,10 +206,29 @@ impl Follower {
                     self.follow(&database, target, news).await?;
                     return Ok(true);
                 }
+                self.check_newest(&database)?;
                 self.stage.set(Doing::Serving(Arc::clone(&database)));
                 self.cosign(&database).await;
                 Ok(false)
             }
+        }
+    }
+
+    /// Whether `database`, which is as far as the newest checkpoint or further, went through it.
+    fn check_newest(&self, database: &Shared) -> Result<(), Halt> {
+        let Some(newest) = self.believing.newest() else {
+            return Ok(());
+        };
+        let target = &newest.checkpoint().target;
+        let database = database.read().unwrap_or_else(PoisonError::into_inner);
+        match database.log().proven_root(target.end()) {
+            Ok(root) if root != *target.root() => Err(Halt::Fork(format!(
+                "a fork: the root of this node's log at {} operations is {root}, and the accepted checkpoint's is {}",
+                target.end(),
+                target.root()
+            ))),
+            // Or it lies before what is held here, and cannot be looked at.
+            _ => Ok(()),
         }
     }
 
@@ -411,6 +431,15 @@ impl Follower {
                 .rewind(end)
         });
         matches!(gone.await, Ok(Ok(())))
+    }
+
+    /// The checkpoint that the newest one contradicts: the last one that is held, or the last before.
+    async fn accepted_before(&self) -> Option<Signed> {
+        if let Some(held) = self.last_held().await {
+            return Some(held);
+        }
+        // In a bootstrap nothing is held, and the target before this one was the last.
+        self.believing.history().into_iter().rev().nth(1)
     }
 
     /// The newest accepted checkpoint whose root is held.

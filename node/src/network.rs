@@ -1,7 +1,7 @@
 //! The swarm: listens, dials and redials, and runs the behaviour that asks and answers. It decides nothing about peers.
 //!
 //! ```text
-//!   Network (handle) --stop--> task: Swarm { limits, memory, identify, ping, sync } <--> TCP+Noise+Yamux, QUIC
+//!   Network (handle) --stop--> task: Swarm { limits, memory, identify, ping, gossip, asking, kad, mdns, sync, .. } <--> TCP+Noise+Yamux, QUIC
 //!      ^   ^                     |
 //!      |   +--- View (watch) ----+        what it listens on, who is connected, what went wrong
 //!      +------- Resolver                  shared with the behaviour; used by the engine and for reports
@@ -10,23 +10,33 @@
 
 mod asking;
 mod behaviour;
+mod crossing;
+mod discovery;
 mod drive;
+mod finding;
+mod handshakes;
+mod known;
 mod measured;
 mod places;
+mod reach;
+mod relays;
 
 use crate::believing::Believing;
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::network::behaviour::Behaviour;
+use crate::network::handshakes::Bounded;
 use crate::reputation::PeersFile;
 use bytes::Bytes;
 use cordee_protocol::sync::serve::Source;
 use cordee_protocol::{Digest, Location};
 use cordee_resolver_p2p::{Metrics, Reputation, Resolver};
+use libp2p::core::Transport;
+use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, metrics, noise, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, metrics, noise, quic, swarm, tcp, yamux};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +46,9 @@ use tokio::task::JoinHandle;
 
 /// How long a connection without a substream stays. Statuses go back and forth far more often.
 const IDLE: Duration = Duration::from_secs(120);
+
+/// Confirmed addresses that are shown, at most.
+const EXTERNAL: usize = 16;
 
 /// How long a listener may take to come up.
 const LISTEN_WITHIN: Duration = Duration::from_secs(10);
@@ -67,6 +80,9 @@ pub enum Error {
 pub struct View {
     /// Addresses that it listens on, without the peer id.
     pub listen: Vec<Multiaddr>,
+    /// Addresses at which others reach it: those of the settings, and those that are confirmed. At most [`EXTERNAL`] more than the
+    /// settings say.
+    pub external: Vec<Multiaddr>,
     /// Connected peers, and those of them that will not be asked, with the reason. Bounded by the connection limit.
     pub connected: BTreeMap<PeerId, Option<String>>,
     /// Addresses to stay connected to that are not connected, and why.
@@ -138,6 +154,8 @@ pub struct Hooks {
     pub source: Arc<dyn Source>,
     /// Where it remembers peers.
     pub reputation: Arc<dyn Reputation>,
+    /// Where it remembers where peers are.
+    known: known::AddressFile,
     /// What hears of checkpoints; without, none are listened to.
     pub believing: Option<Arc<Believing>>,
     /// How its answers go out, if not as they should.
@@ -151,6 +169,7 @@ impl Hooks {
         Self {
             source,
             reputation: Arc::new(PeersFile::of(folder)),
+            known: known::AddressFile::of(folder),
             believing: None,
             #[cfg(feature = "lies")]
             manner: None,
@@ -187,21 +206,19 @@ impl Network {
     ) -> Result<Self, Error> {
         let peer_id = keypair.public().to_peer_id();
         let counters = metrics::Metrics::new(registry);
-        let believing = hooks.believing.clone();
+        let (believing, known) = (hooks.believing.clone(), hooks.known.clone());
         let counted = Metrics::new(registry);
         let sync = hooks.behaviour(config.resolver(), counted.clone());
         let resolver = sync.resolver();
-        let mut swarm = swarm(keypair, config, sync, registry)?;
-        for address in &config.network.external {
-            swarm.add_external_address(address.clone());
-        }
+        let listens = !listen.is_empty() || !config.network.relays.is_empty();
+        let swarm = swarm(keypair, config, listens, sync, registry)?;
         let (announce, announced) = mpsc::channel(ANNOUNCED);
         let checkpoints = drive::Checkpoints {
             believing,
             resolver: resolver.clone(),
             announced,
         };
-        let mut drive = drive::Drive::new(swarm, &config.network, counters, checkpoints);
+        let mut drive = drive::Drive::new(swarm, &config.network, counters, checkpoints, known);
         match tokio::time::timeout(LISTEN_WITHIN, drive.listen(listen)).await {
             Ok(listening) => listening?,
             Err(_) => {
@@ -268,6 +285,7 @@ impl Network {
 fn swarm(
     keypair: Keypair,
     config: &Config,
+    listens: bool,
     sync: cordee_resolver_p2p::Behaviour,
     registry: &mut Registry,
 ) -> Result<Swarm<Behaviour>, Error> {
@@ -275,25 +293,47 @@ fn swarm(
         what,
         reason: error.to_string(),
     };
-    let built = SwarmBuilder::with_existing_identity(keypair)
+    let builder = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_tcp(
-            tcp::Config::default().nodelay(true),
-            noise::Config::new,
-            yamux::Config::default,
-        )
+        .with_other_transport(transport)
         .map_err(|error| setup("encryption", &error))?
-        .with_quic()
         .with_dns()
-        .map_err(|error| setup("name resolution (resolv.conf)", &error))?
+        .map_err(|error| setup("name resolution (resolv.conf)", &error))?;
+    // A substream's first message goes out with its negotiation: a round trip less for each request.
+    let settings = |settings: swarm::Config| {
+        settings
+            .with_idle_connection_timeout(IDLE)
+            .with_substream_upgrade_protocol_override(Version::V1Lazy)
+    };
+    if config.network.uses_relays() {
+        let built = builder
+            .with_relay_client(noise::Config::new, yamux::Config::default)
+            .map_err(|error| setup("encryption", &error))?
+            .with_bandwidth_metrics(registry)
+            .with_behaviour(|keypair, relay| Ok(Behaviour::new(keypair, config, listens, sync, Some(relay))?))
+            .map_err(|error| setup("the behaviour", &error))?;
+        return Ok(built.with_swarm_config(settings).build());
+    }
+    let built = builder
         .with_bandwidth_metrics(registry)
-        .with_behaviour(|keypair| Ok(Behaviour::new(keypair, config, sync)?))
-        .map_err(|error| setup("the behaviour", &error))?
-        // A substream's first message goes out with its negotiation: a round trip less for each request.
-        .with_swarm_config(|settings| {
-            settings
-                .with_idle_connection_timeout(IDLE)
-                .with_substream_upgrade_protocol_override(Version::V1Lazy)
-        });
-    Ok(built.build())
+        .with_behaviour(|keypair| Ok(Behaviour::new(keypair, config, listens, sync, None)?))
+        .map_err(|error| setup("the behaviour", &error))?;
+    Ok(built.with_swarm_config(settings).build())
 }
+
+/// TCP with Noise and Yamux, and QUIC; of both, the handshakes of others are bounded.
+fn transport(keypair: &Keypair) -> Result<Bounded, Box<dyn std::error::Error + Send + Sync>> {
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise::Config::new(keypair)?)
+        .multiplex(yamux::Config::default())
+        .boxed();
+    let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+        .boxed();
+    let either = tcp.or_transport(quic).map(|either, _| either.into_inner());
+    Ok(Bounded::new(either.boxed()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -224,10 +224,9 @@ fn corrupt(source: Arc<dyn Source>, _lie: Option<&str>) -> Result<(Arc<dyn Sourc
 #[cfg(feature = "lies")]
 fn hooks(folder: &Folder, source: Arc<dyn Source>, lie: Option<&str>, lies: &Lies) -> Hooks {
     let manner = lie.zip(lies.as_ref());
-    Hooks {
-        manner: manner.and_then(|(name, counter)| crate::lies::manner(name, counter)),
-        ..Hooks::new(folder, source)
-    }
+    let mut hooks = Hooks::new(folder, source);
+    hooks.manner = manner.and_then(|(name, counter)| crate::lies::manner(name, counter));
+    hooks
 }
 
 #[cfg(not(feature = "lies"))]

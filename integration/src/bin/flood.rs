@@ -9,9 +9,9 @@
 //! P23). To see these at work, let the flooder come from another network:
 //! ```text
 //!   ip netns add flood && ip link add f0 type veth peer name f1 netns flood
-//!   ip addr add 203.0.113.1/24 dev f0 && ip link set f0 up
-//!   ip -n flood addr add 203.0.113.7/24 dev f1 && ip -n flood link set f1 up
-//!   flood --kind connections --at 203.0.113.1 --by "ip netns exec flood"
+//!   ip addr add 203.0.113.1/24 dev f0 && ip addr add 198.51.100.1/24 dev f0 && ip link set f0 up
+//!   ip -n flood addr add 203.0.113.7/24 dev f1 && ip -n flood link set f1 up && ip -n flood route add 198.51.100.0/24 dev f1
+//!   flood --kind connections --kind silent --at 198.51.100.1 --by "ip netns exec flood"
 //! ```
 //! Runs without and with a flood alternate, each with an honest node and a flooder that the server has never seen. Only
 //! their ratio says something on a machine that others use: the flooder's own CPU time is taken from the same cores.

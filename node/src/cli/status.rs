@@ -63,6 +63,14 @@ struct StatusView {
     eta_s: Option<f64>,
     peers: u64,
     checkpoint_age_s: Option<f64>,
+    checkpoint_refused: Option<RefusedView>,
+    checkpoint_lacking: Option<RefusedView>,
+}
+
+#[derive(Deserialize)]
+struct RefusedView {
+    height: u64,
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +109,15 @@ impl StatusView {
             if let (Some(height), Some(age)) = (height, self.checkpoint_age_s) {
                 let _ = write!(text, ", checkpoint {height}, made {} ago", seconds(age));
             }
+        } else {
+            text += "\nno target yet";
+        }
+        for refused in [&self.checkpoint_refused, &self.checkpoint_lacking]
+            .into_iter()
+            .flatten()
+        {
+            let RefusedView { height, message } = refused;
+            let _ = write!(text, "\nnot believed: checkpoint {height}, {message}");
         }
         text
     }

@@ -1,6 +1,6 @@
 //! What the swarm is made of.
 
-use super::asking;
+use super::{asking, crossing, discovery, handshakes};
 use crate::config::Config;
 use cordee_protocol::Digest;
 use cordee_protocol::wire::limits::MAX_CHECKPOINT;
@@ -8,7 +8,8 @@ use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, Valida
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{connection_limits, identify, memory_connection_limits, ping};
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{autonat, connection_limits, dcutr, identify, kad, mdns, memory_connection_limits, ping, relay};
 use std::time::Duration;
 
 /// How long an answer with checkpoints may take; it is 50 KiB at most.
@@ -23,23 +24,36 @@ pub(super) struct Behaviour {
     ping: ping::Behaviour,
     pub(super) gossip: gossipsub::Behaviour,
     pub(super) asking: request_response::Behaviour<asking::Codec>,
+    pub(super) kad: Toggle<kad::Behaviour<discovery::Store>>,
+    mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) sync: cordee_resolver_p2p::Behaviour,
+    relay_client: Toggle<relay::client::Behaviour>,
+    relay: Toggle<relay::Behaviour>,
+    autonat_client: Toggle<autonat::v2::client::Behaviour>,
+    autonat_server: Toggle<autonat::v2::server::Behaviour>,
+    // These note connections before all others have agreed to them, so they come last.
+    dcutr: Toggle<dcutr::Behaviour>,
 }
 
 impl Behaviour {
+    /// - `listens`: whether others can dial this node.
+    /// - `relay_client`: the other side of the transport over relays, if there is one.
     pub(super) fn new(
         keypair: &Keypair,
         config: &Config,
+        listens: bool,
         sync: cordee_resolver_p2p::Behaviour,
+        relay_client: Option<relay::client::Behaviour>,
     ) -> Result<Self, String> {
+        let peer_id = keypair.public().to_peer_id();
         let connections = config.network.max_connections.get();
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_established(Some(connections))
             // At least a third of the connections are ones that we dialled (PEERS P23).
             .with_max_established_incoming(Some(incoming(connections)))
-            // Both sides may dial at once, over TCP and QUIC.
-            .with_max_established_per_peer(Some(4))
-            .with_max_pending_incoming(Some(64))
+            .with_max_established_per_peer(Some(config.network.max_connections_per_peer.get()))
+            // Whose turn it is, is decided there; here is what holds while those that gave way are being closed.
+            .with_max_pending_incoming(Some(2 * handshakes::AT_ONCE as u32))
             .with_max_pending_outgoing(Some(64));
         let identity = identify::Config::new("/cordee/1".into(), keypair.public())
             .with_agent_version(concat!("cordee/", env!("CARGO_PKG_VERSION")).into());
@@ -54,7 +68,14 @@ impl Behaviour {
                 [(asking::PROTOCOL, ProtocolSupport::Full)],
                 request_response::Config::default().with_request_timeout(ASK_WITHIN),
             ),
+            kad: discovery::kademlia(peer_id, &config.network, listens).into(),
+            mdns: discovery::neighbours(peer_id, &config.network)?.into(),
             sync,
+            relay_client: relay_client.into(),
+            relay: crossing::relay(peer_id, &config.network).into(),
+            autonat_client: config.network.autonat.then(Default::default).into(),
+            autonat_server: config.network.autonat.then(Default::default).into(),
+            dcutr: crossing::hole_punching(peer_id, &config.network).into(),
         })
     }
 }

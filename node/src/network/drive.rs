@@ -1,8 +1,15 @@
 //! The task that drives the swarm.
 
+mod found;
+mod relayed;
+
 use super::behaviour::{Behaviour, BehaviourEvent, incoming, topic};
+use super::finding::Finding;
+use super::known::AddressFile;
 use super::measured;
 use super::places::Places;
+use super::reach::Reach;
+use super::relays::Relays;
 use super::{Error, Suspect, View};
 use crate::believing::Believing;
 use crate::config;
@@ -19,7 +26,7 @@ use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, TransportError, request_response};
 use rand::seq::IteratorRandom;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,6 +39,19 @@ pub(super) struct Drive {
     swarm: Swarm<Behaviour>,
     dialing: Dialing,
     places: Places<PeerId>,
+    finding: Finding<PeerId>,
+    search: found::Search,
+    remembering: found::Remembering,
+    relays: Relays<ListenerId>,
+    /// How near each connected peer is.
+    links: BTreeMap<PeerId, Reach>,
+    /// The network's name.
+    network: String,
+    /// Whether addresses behind a relay can be dialled.
+    circuits: bool,
+    /// Where the operator says that others reach this node.
+    external: Vec<Multiaddr>,
+    is_relay: bool,
     view: watch::Sender<View>,
     metrics: Metrics,
     checkpoints: Checkpoints,
@@ -54,12 +74,30 @@ impl Drive {
         config: &config::Network,
         metrics: Metrics,
         checkpoints: Checkpoints,
+        known: AddressFile,
     ) -> Self {
-        let dialing = Dialing::new(Instant::now(), config.peers.iter().cloned(), rand::random());
+        let now = Instant::now();
+        let dialing = Dialing::new(now, config.peers.iter().cloned(), rand::random());
+        let (target, most) = (config.target_peers.get(), config.max_connections.get());
+        let mut finding = Finding::new(target as usize, most as usize, rand::random());
+        if config.discovery {
+            for (peer, addresses) in known.load() {
+                finding.on_found(now, peer, addresses);
+            }
+        }
         Self {
             swarm,
             dialing,
             places: Places::new(incoming(config.max_connections.get()) as usize),
+            finding,
+            remembering: found::Remembering::new(known),
+            search: found::Search::new(Instant::now()),
+            links: BTreeMap::new(),
+            network: config.name.clone(),
+            relays: Relays::new(Instant::now(), config.relays.iter().cloned(), rand::random()),
+            circuits: config.uses_relays(),
+            external: config.external.clone(),
+            is_relay: config.relay_server,
             view: watch::Sender::new(View::default()),
             metrics,
             checkpoints,
@@ -109,6 +147,7 @@ impl Drive {
                 self.on_event(event);
             }
         }
+        self.tell_external();
         Ok(())
     }
 
@@ -116,11 +155,19 @@ impl Drive {
     pub(super) async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
         loop {
             self.dial();
+            self.dial_found();
+            self.look_for_peers();
+            self.remember();
+            self.ask_relays();
             self.make_room();
             self.ask_somebody();
             let wakes = [
                 self.dialing.poll_timeout(),
                 self.places.poll_timeout(),
+                self.finding.poll_timeout(),
+                Some(self.search.at()),
+                self.remembering.poll_timeout(),
+                self.relays.poll_timeout(),
                 Some(self.ask_at),
             ];
             let wake = wakes.into_iter().flatten().min();
@@ -224,6 +271,14 @@ impl Drive {
             return;
         }
         for (route, address) in due {
+            if let Some(peer) = self
+                .dialing
+                .peer(route)
+                .filter(|peer| self.swarm.is_connected(peer))
+            {
+                self.dialing.on_already(route, peer);
+                continue;
+            }
             let options = DialOpts::from(address);
             let connection = options.connection_id();
             match self.swarm.dial(options) {
@@ -240,10 +295,14 @@ impl Drive {
         }
         let now = Instant::now();
         match event {
-            SwarmEvent::NewListenAddr { address, .. } => {
+            SwarmEvent::NewListenAddr { listener_id, address } => {
                 tracing::info!(%address, "listening");
+                self.relays.on_open(listener_id);
                 self.view.send_modify(|view| view.listen.push(address));
             }
+            SwarmEvent::ListenerClosed {
+                listener_id, reason, ..
+            } => self.on_listener_closed(now, listener_id, reason),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.view
                     .send_modify(|view| view.listen.retain(|other| *other != address));
@@ -267,6 +326,8 @@ impl Drive {
                 });
                 self.tell_problems();
                 if num_established.get() == 1 {
+                    self.on_link(peer_id, endpoint.get_remote_address());
+                    self.finding.on_connected(now, peer_id, endpoint.is_dialer());
                     self.ask(peer_id);
                 }
             }
@@ -285,6 +346,8 @@ impl Drive {
                 }
                 tracing::info!(peer = %peer_id, cause = cause.map(tracing::field::display), "disconnected");
                 self.dialing.on_disconnected(now, peer_id);
+                self.finding.on_disconnected(now, peer_id);
+                self.links.remove(&peer_id);
                 if let Some(believing) = &self.checkpoints.believing {
                     believing.on_disconnected(&peer_id);
                 }
@@ -304,10 +367,30 @@ impl Drive {
                     "could not connect"
                 );
                 self.dialing.on_failed(now, connection_id, &reason);
+                if let Some(peer) = peer_id {
+                    self.finding.on_failed(now, peer);
+                }
                 self.tell_problems();
             }
             SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => {
-                self.metrics.record(&measured::bounded(event));
+                self.metrics
+                    .record(measured::bounded(&event).as_ref().unwrap_or(&event));
+                self.on_identify(event);
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => {
+                self.metrics.record(&event);
+                self.on_kad(event);
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Mdns(event)) => self.on_mdns(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Relay(event)) => self.metrics.record(&event),
+            SwarmEvent::Behaviour(BehaviourEvent::Dcutr(event)) => {
+                self.metrics.record(&event);
+                tracing::debug!(?event, "tried to go on without a relay");
+            }
+            SwarmEvent::ExternalAddrConfirmed { address } => self.on_external(address),
+            SwarmEvent::ExternalAddrExpired { address } => {
+                self.view
+                    .send_modify(|view| view.external.retain(|other| *other != address));
             }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.metrics.record(&event),
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => {
@@ -332,12 +415,15 @@ impl Drive {
             Event::Ready { peer, status } => {
                 tracing::debug!(%peer, size = %status.size, "a peer told what it serves");
                 self.dialing.on_good(peer);
+                self.finding.on_good(peer);
+                self.remembering.on_change(Instant::now());
                 self.places.on_useful(peer);
                 self.judge(&peer, None);
             }
             Event::Rejected { peer, reason } => {
                 tracing::warn!(%peer, reason, "a peer will not be asked");
                 self.places.on_useless(Instant::now(), peer);
+                self.on_useless(peer);
                 self.judge(&peer, Some(reason));
             }
             // The behaviour logs what it does to peers.

@@ -18,15 +18,26 @@ pub(super) fn is_bounded<T>(event: &SwarmEvent<T>) -> bool {
     }
 }
 
-/// `event` without addresses of other stacks.
-pub(super) fn bounded(mut event: identify::Event) -> identify::Event {
-    if let identify::Event::Received { info, .. } | identify::Event::Pushed { info, .. } = &mut event {
-        info.listen_addrs.retain(is_plain);
-        if !is_plain(&info.observed_addr) {
-            info.observed_addr = Multiaddr::empty();
-        }
+/// `event` without addresses of other stacks; `None` if it can be counted as it is.
+pub(super) fn bounded(event: &identify::Event) -> Option<identify::Event> {
+    let identify::Event::Received {
+        connection_id,
+        peer_id,
+        info,
+    } = event
+    else {
+        return None;
+    };
+    let mut info = info.clone();
+    info.listen_addrs.retain(is_plain);
+    if !is_plain(&info.observed_addr) {
+        info.observed_addr = Multiaddr::empty();
     }
-    event
+    Some(identify::Event::Received {
+        connection_id: *connection_id,
+        peer_id: *peer_id,
+        info,
+    })
 }
 
 /// `/ip4`, `/ip6` or a name, then TCP or QUIC, then perhaps a peer id: 15 stacks at most.
@@ -90,7 +101,7 @@ mod tests {
             let key = Keypair::generate_ed25519();
             for n in 0..peers {
                 let (peer_id, event) = boast(n, &key);
-                metrics.record(&bounded(event));
+                metrics.record(&bounded(&event).unwrap());
                 let address = format!("/ip4/10.0.0.1/tcp/{n}{}", "/http".repeat((n % 50 + 1) as usize));
                 let address: Multiaddr = address.parse().unwrap();
                 for event in [

@@ -67,9 +67,9 @@ fn the_page_follows_a_sync_and_shows_the_liar_with_its_reason() {
         rows.contains("more: lie; it gave an answer that fails verification"),
         "{rows}"
     );
-    let titles =
-        page.eval("[...document.querySelectorAll('#peer-rows tr.has-why code')].map(code => code.title)");
-    assert_eq!(titles, json!([liar.peer_id()]), "{rows}");
+    let banned = "[...document.querySelectorAll('#peer-rows .badge.banned')]\
+                  .map(badge => badge.closest('tr').querySelector('code').title)";
+    assert_eq!(page.eval(banned), json!([liar.peer_id()]), "{rows}");
     page.picture("light");
 
     page.look(1280, 1000, "dark");

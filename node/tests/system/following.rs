@@ -1,131 +1,14 @@
-//! A network from outside: a publisher that signs with two keys, a replica that co-signs, a joiner that knows one address and
-//! the policy.
+//! A network that follows its publisher: a replica that co-signs, a joiner that knows one address and the policy.
 
-use crate::nodes::{Node, Serving, cordee, json, stderr};
+use crate::network::{Network, batch, follows, get, post, until, write};
+use crate::nodes::{cordee, json, stderr};
 use cordee_node::believing::now;
 use cordee_node::signing::sign;
 use cordee_protocol::codec::Encode;
 use cordee_protocol::wire::checkpoint::Checkpoint;
 use libp2p::identity::Keypair;
-use serde_json::Value;
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn get(serving: &Serving, path: &str) -> Value {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let url = format!("http://{}{path}", serving.http());
-    agent.get(&url).call().unwrap().body_mut().read_json().unwrap()
-}
-
-fn post(serving: &Serving, body: &str) -> (u16, Value) {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let url = format!("http://{}/v1/batch", serving.http());
-    let mut answer = agent.post(&url).send(body).unwrap();
-    (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
-}
-
-/// A batch that puts key number `n`.
-fn batch(n: u8) -> String {
-    format!(
-        "{{\"put\":[[\"{}\",\"{n:02x}\"]]}}",
-        format!("{n:02x}").repeat(32)
-    )
-}
-
-fn write(serving: &Serving, n: u8) -> Value {
-    let (status, state) = post(serving, &batch(n));
-    assert_eq!(status, 200, "{state}");
-    state
-}
-
-/// Wait until a node follows at this root.
-fn follows(serving: &Serving, state: &Value) {
-    until("it follows", || {
-        let status = get(serving, "/v1/status");
-        (status["state"] == "following" && status["target"]["root"] == state["root"]).then_some(())
-    });
-}
-
-struct Network {
-    _place: tempfile::TempDir,
-    publisher: Node,
-    replica: Node,
-    joiner: Node,
-    signers: String,
-    second: Keypair,
-}
-
-impl Network {
-    fn new() -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let node = |name| Node::new(place.path(), name);
-        let (publisher, replica, joiner) = (node("publisher"), node("replica"), node("joiner"));
-        let second = Keypair::generate_ed25519();
-        let path = publisher.path().join("second.key");
-        std::fs::write(path, second.to_protobuf_encoding().unwrap()).unwrap();
-        let id = |node: &Node| node.folder().keypair().unwrap().public().to_peer_id().to_string();
-        let signers = [
-            id(&publisher),
-            second.public().to_peer_id().to_string(),
-            id(&replica),
-        ]
-        .join(",");
-        Self {
-            _place: place,
-            publisher,
-            replica,
-            joiner,
-            signers,
-            second,
-        }
-    }
-
-    fn serve(&self, node: &Node, more: &[(&str, &str)]) -> Serving {
-        let policy = [
-            ("CORDEE_TRUST__SIGNERS", self.signers.as_str()),
-            ("CORDEE_TRUST__THRESHOLD", "2"),
-        ];
-        node.serve(&[&policy, more].concat())
-    }
-
-    fn publisher(&self) -> Serving {
-        self.serve(
-            &self.publisher,
-            &[
-                ("CORDEE_CHECKPOINT__PUBLISH", "true"),
-                ("CORDEE_CHECKPOINT__KEYS", "node.key,second.key"),
-                ("CORDEE_CHECKPOINT__EVERY", "100ms"),
-            ],
-        )
-    }
-
-    fn copy(&self, node: &Node, of: &Serving) -> Serving {
-        self.serve(
-            node,
-            &[
-                ("CORDEE_NETWORK__PEERS", of.address("tcp")),
-                ("CORDEE_CHECKPOINT__COSIGN", "true"),
-            ],
-        )
-    }
-}
+use std::time::Duration;
 
 #[test]
 fn a_joiner_with_one_address_and_the_policy_bootstraps_follows_and_is_served_when_the_publisher_is_gone() {
@@ -156,7 +39,7 @@ fn a_joiner_with_one_address_and_the_policy_bootstraps_follows_and_is_served_whe
 
     // The publisher is gone; a sync that is given no target finds the newest checkpoint.
     drop(publisher);
-    let late = Node::new(network.publisher.path().parent().unwrap(), "late");
+    let late = network.node("late");
     let args = [
         "sync",
         "--json",

@@ -61,6 +61,11 @@ impl Node {
         &self.path
     }
 
+    /// What it said when it last ran.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
     pub(crate) fn folder(&self) -> Folder {
         Folder::open(&self.path, Ok).unwrap()
     }
@@ -106,19 +111,25 @@ impl Node {
         cordee(&args)
     }
 
-    /// `cordee run`, up and listening.
+    /// `cordee run`, up and listening on loopback.
     pub(crate) fn serve(&self, settings: &[(&str, &str)]) -> Serving {
-        self.serve_with(settings, &[])
+        let listen = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"];
+        self.serve_with(&listen, settings, &[])
     }
 
     /// The same, of a node that lies.
     #[cfg(feature = "lies")]
     pub(crate) fn serve_lying(&self, lie: &str) -> Serving {
-        self.serve_with(&[], &["--lie", lie])
+        let listen = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"];
+        self.serve_with(&listen, &[], &["--lie", lie])
     }
 
-    fn serve_with(&self, settings: &[(&str, &str)], more: &[&str]) -> Serving {
-        let listen = ["/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"];
+    /// `cordee run`, up and listening on these addresses.
+    pub(crate) fn serve_on(&self, listen: &[&str], settings: &[(&str, &str)]) -> Serving {
+        self.serve_with(listen, settings, &[])
+    }
+
+    fn serve_with(&self, listen: &[&str], settings: &[(&str, &str)], more: &[&str]) -> Serving {
         let mut args = vec![
             "run",
             "--json",
@@ -126,14 +137,14 @@ impl Node {
             "-C",
             self.path.to_str().unwrap(),
         ];
-        args.extend(["--http", "127.0.0.1:0", "--listen"]);
-        args.extend(listen);
+        args.extend(["--http", "127.0.0.1:0"]);
+        args.extend(listen.iter().flat_map(|address| ["--listen", address]));
         args.extend(more);
         let mut process = cordee(&args)
             .envs(settings.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(self.log()).unwrap())
             .spawn()
             .unwrap();
         let mut line = String::new();

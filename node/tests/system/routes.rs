@@ -44,7 +44,8 @@ fn every_route_says_what_is_wrong_and_changes_nothing() {
     let at = |query: &str| format!("/v1/ops{query}");
     let kv = |query: &str| format!("/v1/kv/{key}{query}");
     // method, path, headers, body; status, code
-    let rows: Vec<(&str, String, &[(&str, &str)], &str, u16, &str)> = vec![
+    type Row<'a> = (&'a str, String, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+    let rows: Vec<Row<'_>> = vec![
         ("GET", "/nothing".into(), &[], "", 404, "not_found"),
         ("GET", "/v1".into(), &[], "", 404, "not_found"),
         ("GET", "/v1/kv/".into(), &[], "", 404, "not_found"),

@@ -131,7 +131,7 @@ fn a_node_without_a_policy_or_without_a_database_says_so() {
     let alone = fresh.serve(&[policy]);
     assert_eq!(
         status(&alone),
-        "starting: no database yet: no peer is connected\n0 operations, 0 peers\n"
+        "starting: no database yet: no peer is connected\n0 operations, 0 peers\nno target yet\n"
     );
     drop(alone);
     let lonely = fresh.serve(&[policy, ("CORDEE_NETWORK__PEERS", serving.address("tcp"))]);

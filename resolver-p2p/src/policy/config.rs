@@ -295,7 +295,7 @@ impl Default for HedgeConfig {
     fn default() -> Self {
         Self {
             factor: 1.5,
-            at_least: Duration::from_millis(100),
+            at_least: Duration::from_millis(40),
             retry: Duration::from_millis(100),
             share: 0.1,
             keep: Duration::from_secs(1),

@@ -7,8 +7,10 @@
 //! operations of the newest size, and those for boundaries, which bring peaks. Those that went to a peer to learn of it will: it
 //! may be a thousand times slower than the others, and the buffer ahead of the tip is full before it has answered. If one of them
 //! takes longer than 95 of 100 answers did (which does not count for what explores), than a factor of what its peer or the median
-//! of all should need, and than a minimum (both in [`HedgeConfig`]), another peer is asked for the same. The first answer that
-//! verifies wins; the other copy is withdrawn and costs its peer nothing.
+//! of all should need, and than a minimum (both in [`HedgeConfig`]), another peer is asked for the same. When half of the slots
+//! are free and nothing else is wanted, it already holds everything up, and what its peer should need no longer counts: most
+//! peers may be too far to have it before the best ones have brought all the rest. The first answer that verifies wins;
+//! the other copy is withdrawn and costs its peer nothing.
 //!
 //! # Always
 //! 1. At most two copies of a request are in flight.
@@ -119,8 +121,21 @@ impl<P: Copy + Ord> Policy<P> {
         } else {
             self.times.p95()
         };
+        // Whatever this one should need: when all others have come, it is what everything waits for.
+        let slow = if self.is_held_up() {
+            slow.min(self.times.p95())
+        } else {
+            slow
+        };
         let patience = slow.max(usual).max(config.at_least);
         Some((attempt.sent + patience).max(fetch.hedge_after))
+    }
+
+    /// Whether slots are free because nobody asks for more: the caller holds all that it may hold before the tip has come, or
+    /// the end is near.
+    fn is_held_up(&self) -> bool {
+        let waits = |fetch: &Fetch<P>| fetch.waits_since().is_some();
+        self.attempts.len() * 2 < self.config.fetch.in_flight.get() && !self.fetches.values().any(waits)
     }
 
     /// When [`Self::hedge`] next has something to think of.

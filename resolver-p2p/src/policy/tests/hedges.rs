@@ -36,9 +36,9 @@ fn p34_w13_2_only_the_tip_and_the_boundary_have_a_second_copy() {
     net.settle();
     let first = std::mem::take(&mut net.asked);
     assert_eq!(first.len(), 4);
-    net.advance(Duration::from_millis(90));
+    net.advance(Duration::from_millis(35));
     assert!(net.asked.is_empty(), "not before its time");
-    net.advance(Duration::from_millis(60));
+    net.advance(Duration::from_millis(115));
     let mut copied: Vec<_> = net.asked.iter().map(|(_, _, request)| *request).collect();
     copied.sort_unstable();
     assert_eq!(
@@ -56,6 +56,26 @@ fn p34_w13_2_only_the_tip_and_the_boundary_have_a_second_copy() {
     net.advance(Duration::from_millis(1500));
     assert_eq!(net.asked.len(), 2, "two copies at most");
     assert_eq!(net.policy.totals().hedges, 2);
+}
+
+#[test]
+fn p34_what_alone_is_left_to_wait_for_is_asked_twice_however_far_its_peer_is() {
+    // A slot more than half of them is in use, or not; when the copy of the tip is due.
+    for (others, due) in [(32, 600), (31, 600), (30, 40), (0, 40)] {
+        let mut net = warm(20);
+        for peer in net.policy.peers.values_mut() {
+            peer.trip = Duration::from_millis(400);
+        }
+        for start in 0..=others {
+            net.ask(100 + start, GOOD);
+        }
+        assert_eq!(std::mem::take(&mut net.asked).len() as u64, others + 1);
+        let copied = |net: &Net| net.asked.iter().any(|(_, _, copy)| *copy == request(100));
+        net.advance(Duration::from_millis(due - 5));
+        assert!(!copied(&net), "{others}: {:?}", net.asked);
+        net.advance(Duration::from_millis(20));
+        assert!(copied(&net), "{others}");
+    }
 }
 
 #[test]

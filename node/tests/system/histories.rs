@@ -1,0 +1,151 @@
+//! Two histories of one database: a copy leaves the one that loses, and stops where both were signed by enough.
+
+use crate::network::{Network, batch, follows, get, until, write};
+use crate::nodes::{Node, Serving};
+use cordee_node::checkpoints::read_file;
+use libp2p::identity::Keypair;
+use serde_json::Value;
+use std::path::Path;
+
+/// Everything that is in `from`.
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = {
+            let entry = entry.unwrap();
+            (entry.path(), to.join(entry.file_name()))
+        };
+        if from.is_dir() {
+            std::fs::create_dir_all(&to).unwrap();
+            copy_files(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).unwrap();
+        }
+    }
+}
+
+/// Another folder with all that the publisher has, its keys and what it signed included.
+fn twin(network: &Network, name: &str) -> Node {
+    let twin = network.node(name);
+    copy_files(network.publisher.path(), twin.path());
+    twin
+}
+
+fn root(serving: &Serving) -> Value {
+    get(serving, "/v1/status")["target"]["root"].clone()
+}
+
+#[test]
+fn a_copy_that_cosigned_what_lost_goes_back_to_the_last_accepted_checkpoint_and_follows_what_won() {
+    for (case, more) in [("as long as what lost", 0), ("longer than it", 2)] {
+        let network = Network::new();
+        let mut signers = network.signers.clone();
+        for name in ["third.key", "fourth.key"] {
+            let pair = Keypair::generate_ed25519();
+            let path = network.publisher.path().join(name);
+            std::fs::write(path, pair.to_protobuf_encoding().unwrap()).unwrap();
+            signers += &format!(",{}", pair.public().to_peer_id());
+        }
+        let policy = [
+            ("CORDEE_TRUST__SIGNERS", signers.as_str()),
+            ("CORDEE_TRUST__THRESHOLD", "3"),
+        ];
+        let publish = |node: &Node, keys: &str, known: &str| {
+            let settings = [
+                ("CORDEE_CHECKPOINT__PUBLISH", "true"),
+                ("CORDEE_CHECKPOINT__KEYS", keys),
+                ("CORDEE_CHECKPOINT__EVERY", "100ms"),
+                ("CORDEE_NETWORK__PEERS", known),
+            ];
+            node.serve(&[&policy[..], &settings].concat())
+        };
+        let copy = |of: &Serving| {
+            let settings = [
+                ("CORDEE_NETWORK__PEERS", of.address("tcp")),
+                ("CORDEE_CHECKPOINT__COSIGN", "true"),
+            ];
+            network.replica.serve(&[&policy[..], &settings].concat())
+        };
+        let most = "second.key,third.key,fourth.key";
+        let publisher = publish(&network.publisher, most, "");
+        let first = write(&publisher, 1);
+        let replica = copy(&publisher);
+        follows(&replica, &first);
+        drop((publisher, replica));
+
+        // One signer goes on by itself, and the copy signs that too: two of three.
+        let alone = twin(&network, "alone");
+        let losing = publish(&alone, "node.key", "");
+        let lost = write(&losing, 2);
+        let replica = copy(&losing);
+        until("it holds what is not accepted yet, and has signed it", || {
+            let gathering = get(&replica, "/v1/checkpoint")["gathering"].clone();
+            let signed = gathering[0]["signers"].as_array()?.len() == 2;
+            (signed && root(&replica) == lost["root"]).then_some(())
+        });
+        drop(losing);
+
+        // The others sign another history.
+        for n in 0..more {
+            network.publisher.apply(&[batch(10 + n)]);
+        }
+        let publisher = publish(&network.publisher, most, replica.address("tcp"));
+        let won = write(&publisher, 3);
+        follows(&replica, &won);
+        assert_ne!(won["root"], lost["root"]);
+        let next = write(&publisher, 4);
+        follows(&replica, &next);
+        let log = std::fs::read_to_string(network.replica.log()).unwrap();
+        assert!(log.contains("going back to the last checkpoint"), "{case}: {log}");
+    }
+}
+
+#[test]
+fn a_fork_that_only_the_log_shows_is_kept_with_both_checkpoints() {
+    let network = Network::new();
+    // The same keys over another database.
+    let other = twin(&network, "twin");
+    let publisher = network.publisher();
+    let state = write(&publisher, 1);
+    let joiner = network.copy(&network.joiner, &publisher);
+    follows(&joiner, &state);
+    let accepted = until("it is accepted", || {
+        get(&joiner, "/v1/checkpoint")["newest"]["height"].as_u64()
+    });
+    drop((publisher, joiner));
+
+    let checkpoints = "checkpoints.json";
+    let kept = network.publisher.path().join(checkpoints);
+    std::fs::copy(kept, other.path().join(checkpoints)).unwrap();
+    other.apply(&(5..9).map(batch).collect::<Vec<_>>());
+    let settings = [
+        ("CORDEE_CHECKPOINT__PUBLISH", "true"),
+        ("CORDEE_CHECKPOINT__KEYS", "node.key,second.key"),
+    ];
+    let twin = network.serve(&other, &settings);
+    let joiner = network.copy(&network.joiner, &twin);
+    let says = |joiner: &Serving| {
+        until("it says so", || {
+            let status = get(joiner, "/v1/status");
+            (status["state"] == "fork").then_some(status["why"].as_str()?.to_owned())
+        })
+    };
+    let why = says(&joiner);
+    assert!(why.contains("a fork") && why.contains("kept as"), "{why}");
+    let paths: Vec<_> = (std::fs::read_dir(network.joiner.path()).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(".checkpoint"))
+        .collect();
+    let mut heights: Vec<_> = (paths.iter())
+        .map(|path| read_file(path).unwrap().checkpoint().height)
+        .collect();
+    heights.sort_unstable();
+    assert_eq!((heights.len(), heights[0]), (2, accepted), "{paths:?}");
+    // It outlasts the process.
+    drop(joiner);
+    let joiner = network.copy(&network.joiner, &twin);
+    let why = says(&joiner);
+    assert!(
+        why.contains("-accepted.checkpoint") && why.contains("-other.checkpoint"),
+        "{why}"
+    );
+}
