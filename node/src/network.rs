@@ -80,7 +80,7 @@ pub enum Error {
 pub struct View {
     /// Addresses that it listens on, without the peer id.
     pub listen: Vec<Multiaddr>,
-    /// Addresses at which others reach it: those of the settings, and those that are confirmed. At most [`EXTERNAL`] more than the
+    /// Addresses at which others reach it: those of the settings, and those that are confirmed. At most `EXTERNAL` more than the
     /// settings say.
     pub external: Vec<Multiaddr>,
     /// Connected peers, and those of them that will not be asked, with the reason. Bounded by the connection limit.

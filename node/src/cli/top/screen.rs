@@ -164,7 +164,7 @@ mod tests {
     use serde_json::json;
 
     fn drawn(shown: &Shown, rates: &[u64], trouble: Option<&str>) -> Vec<String> {
-        let mut terminal = Terminal::new(TestBackend::new(120, 16)).unwrap();
+        let mut terminal = Terminal::new(TestBackend::new(120, 18)).unwrap();
         terminal.draw(|frame| draw(frame, shown, rates, trouble)).unwrap();
         let cells = terminal.backend().buffer().content();
         let rows = cells
