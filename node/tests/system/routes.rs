@@ -4,6 +4,8 @@ use crate::bad_inputs::written;
 use crate::nodes::{Node, Serving, cordee, json, stderr};
 use serde_json::Value;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// A request as it is; the status and the body.
@@ -40,7 +42,6 @@ fn every_route_says_what_is_wrong_and_changes_nothing() {
     let id = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
     let (ban, pardon) = (format!("/v1/peers/{id}/ban"), format!("/v1/peers/{id}/pardon"));
     let browser: &[(&str, &str)] = &[("Origin", "http://evil.example")];
-    let large = format!("{{\"put\":[[\"{key}\",\"{}\"]]}}", "00".repeat(5 << 20));
     let at = |query: &str| format!("/v1/ops{query}");
     let kv = |query: &str| format!("/v1/kv/{key}{query}");
     // method, path, headers, body; status, code
@@ -122,7 +123,6 @@ fn every_route_says_what_is_wrong_and_changes_nothing() {
             "bad_batch",
         ),
         ("POST", "/v1/batch".into(), &[], "{}\n{}", 400, "bad_batch"),
-        ("POST", "/v1/batch".into(), &[], &large, 413, "too_large"),
     ];
     let status = |serving: &Serving| request(serving, "GET", "/v1/status", &[], "").1["target"].clone();
     let (target, before) = (status(&serving), written(node.path()));
@@ -138,6 +138,21 @@ fn every_route_says_what_is_wrong_and_changes_nothing() {
         }
     }
     assert_eq!(wrong, Vec::<String>::new(), "\n{}", wrong.join("\n"));
+    // One byte more than is taken: refused when it has come, so that no server closes while this one still sends.
+    let mut stream = TcpStream::connect(serving.http()).unwrap();
+    let length = (8 << 20) + 1;
+    write!(
+        stream,
+        "POST /v1/batch HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    )
+    .unwrap();
+    stream.write_all(&vec![b' '; length]).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 413") && answer.contains("too_large"),
+        "{answer}"
+    );
     assert_eq!(status(&serving), target);
     assert_eq!(written(node.path()), before);
     drop(serving);
