@@ -154,16 +154,7 @@ impl Believing {
 
     /// Count in `registry` what comes of checkpoints.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "checkpoints",
-            "Checkpoints that were shown to this node, by what came of them",
-            self.checkpoints.clone(),
-        );
-        registry.register(
-            "checkpoint_refusals",
-            "Checkpoints that were not believed, by the reason",
-            self.refusals.clone(),
-        );
+        count(registry, &self.checkpoints, &self.refusals);
     }
 
     /// Changes with everything that is news.
@@ -407,6 +398,32 @@ impl Believing {
         // Each change is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Have the metric of checkpoints in `registry` for a node that believes nobody: zeros.
+pub fn register_none(registry: &mut Registry) {
+    count(registry, &Family::default(), &Family::default());
+}
+
+/// Every outcome is there from the start.
+fn count(
+    registry: &mut Registry,
+    checkpoints: &Family<Outcome, Counter>,
+    refusals: &Family<Reason, Counter>,
+) {
+    for result in Verdict::NAMES.into_iter().chain(["malformed", "rate_limited"]) {
+        drop(checkpoints.get_or_create(&Outcome { result }));
+    }
+    registry.register(
+        "checkpoints",
+        "Checkpoints that were shown to this node, by what came of them",
+        checkpoints.clone(),
+    );
+    registry.register(
+        "checkpoint_refusals",
+        "Checkpoints that were not believed, by the reason",
+        refusals.clone(),
+    );
 }
 
 impl State {

@@ -4,12 +4,14 @@
 //! that cannot end is called: no peer, no progress, or a target that nobody can prove.
 
 use crate::config::Config;
-use crate::facts::{self, Doing, Facts, Stage};
+use crate::facts::{Doing, Facts, Stage};
 use crate::folder::{self, Database, Folder};
 use crate::http::Server;
+use crate::metrics::{self, SyncMetrics};
 use crate::network::{self, Hooks, Network, Suspect, View};
 use crate::runtime::TokioRuntime;
 use crate::source::Nothing;
+use crate::why::{self, Teller};
 use cordee_protocol::log::Mark;
 use cordee_protocol::sync::database::Error as Unfit;
 use cordee_protocol::sync::engine::{Channels, Engine};
@@ -24,6 +26,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+
+pub use crate::watched::Watched;
 
 /// How often it is looked at whether a sync still gets on.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -120,27 +124,6 @@ pub struct Outcome {
     pub took: Duration,
 }
 
-/// How far a sync is, for whoever watches: the one place that bars, status and metrics read (W28).
-#[derive(Clone, Debug, Default)]
-pub struct Watched {
-    /// The engine's side.
-    pub progress: Progress,
-    /// Connected peers of our network.
-    pub peers: usize,
-    /// Operations proven in a second, over the last few.
-    pub ops_per_s: f64,
-    /// Why nothing moves, if nothing does.
-    pub why: Option<String>,
-}
-
-impl Watched {
-    /// Seconds until the target is reached at this rate.
-    pub fn eta_s(&self) -> Option<f64> {
-        let missing = self.progress.end.since(self.progress.size);
-        (self.ops_per_s > 0.0 || missing == 0).then(|| missing as f64 / self.ops_per_s.max(1.0))
-    }
-}
-
 /// What a sync is to do beside reaching its target.
 #[derive(Default)]
 pub struct Options {
@@ -202,14 +185,16 @@ pub async fn bootstrap(
         target: newest.subscribe(),
     });
     let mut registry = Registry::with_prefix("cordee");
-    facts::register(&mut registry, stage.clone());
+    metrics::register(&mut registry, stage.clone(), folder.data());
     let hooks = Hooks::new(folder, source);
     let network = Network::start(folder.keypair()?, &config, &[], hooks, &mut registry).await?;
 
+    let observer = SyncMetrics::new(&mut registry, network.metrics());
     let (progress_tx, progress_rx) = watch::channel(Progress::default());
     let mut channels = Channels {
         progress: Some(progress_tx),
         recorder: options.recorder,
+        observer: Some(Arc::new(observer)),
         ..Channels::default()
     };
     let http = match options.http {
@@ -305,12 +290,13 @@ async fn watch_over(
 ) -> Error {
     let began = Instant::now();
     let mut patience = Patience::new(began);
-    let mut meter = Meter::default();
+    let (mut meter, mut teller) = (Meter::default(), Teller::new(began));
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let (view, progress) = (network.view().borrow().clone(), progress.borrow().clone());
         let target = target.borrow().clone();
-        let why = network.resolver().why().or_else(|| why(&progress.waiting));
+        let why = why::syncing(&progress, network.resolver().why(), &view);
+        teller.on_look(Instant::now(), &why, &progress);
         let ops_per_s = meter.on_look(began.elapsed(), progress.fetched_ops);
         patience.on_look(Instant::now(), view.usable(), &progress);
         let suspect = view.suspect.as_ref();
@@ -329,7 +315,7 @@ async fn watch_over(
             };
         }
         if patience.without_progress() >= config.sync.stall_timeout {
-            let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+            let why = format!(" ({why})");
             return Error::Stalled {
                 peers: view.usable(),
                 after: config.sync.stall_timeout,
@@ -342,14 +328,6 @@ async fn watch_over(
             ops_per_s,
             why,
         });
-    }
-}
-
-/// What the engine waits for, where that is not just the next answers.
-fn why(waiting: &Waiting) -> Option<String> {
-    match waiting {
-        Waiting::Nothing | Waiting::Answers { .. } | Waiting::Head { .. } => None,
-        waiting => Some(waiting.to_string()),
     }
 }
 

@@ -7,6 +7,7 @@
 mod apply;
 mod bench;
 mod checkpoint;
+mod completions;
 mod db;
 mod export;
 mod failure;
@@ -25,6 +26,7 @@ mod status;
 mod sync;
 #[cfg(feature = "lies")]
 mod testnet;
+mod top;
 
 pub use failure::{Exit, Failure};
 
@@ -68,7 +70,10 @@ enum Command {
     Db(db::DbArgs),
     Status(status::Status),
     Peers(peers::Peers),
+    Top(top::Top),
     Bench(bench::Bench),
+    Completions(completions::Completions),
+    Man(completions::Man),
     #[cfg(feature = "lies")]
     Testnet(testnet::TestnetArgs),
 }
@@ -107,7 +112,10 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Db(db) => db.execute(),
         Command::Status(status) => status.execute(),
         Command::Peers(peers) => peers.execute(),
+        Command::Top(top) => top.execute(),
         Command::Bench(bench) => bench.execute(),
+        Command::Completions(completions) => completions.execute(),
+        Command::Man(man) => man.execute(),
         #[cfg(feature = "lies")]
         Command::Testnet(testnet) => testnet.execute(),
     });
@@ -176,9 +184,28 @@ mod tests {
     fn the_command_line_is_sound_and_every_command_has_an_example() {
         let mut command = Cli::command();
         command.clone().debug_assert();
-        for command in command.get_subcommands_mut() {
-            let help = command.render_long_help().to_string();
-            assert!(help.contains("Example"), "{}", command.get_name());
+        let mut seen = 0;
+        exemplary(&mut command, &mut seen);
+        assert!(seen > 25, "{seen}");
+    }
+
+    /// Of every command that is shown, at any depth.
+    fn exemplary(command: &mut clap::Command, seen: &mut usize) {
+        let help = command.render_long_help().to_string();
+        let example = help
+            .lines()
+            .any(|line| line.trim_start().starts_with("cordee ") || line.contains("| cordee "));
+        assert!(
+            help.contains("Example") && example,
+            "{}: {help}",
+            command.get_name()
+        );
+        *seen += 1;
+        for command in command
+            .get_subcommands_mut()
+            .filter(|command| !command.is_hide_set() && command.get_name() != "help")
+        {
+            exemplary(command, seen);
         }
     }
 }

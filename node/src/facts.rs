@@ -5,14 +5,12 @@ use crate::bootstrap::Watched;
 use crate::network::{Network, View};
 use crate::publishing::Publisher;
 use crate::source::Shared;
-use cordee_protocol::Target;
-use cordee_resolver_p2p::{PeerReport, Resolver};
+use crate::why;
+use cordee_protocol::{Location, Target};
+use cordee_resolver_p2p::{PeerReport, RequestReport, Resolver};
 use libp2p::PeerId;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
 use serde::Serialize;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,7 +20,9 @@ use tokio::sync::watch;
 /// What a node is doing.
 #[derive(Clone, Debug)]
 pub enum Doing {
-    /// It has nothing to aim at yet, and says why.
+    /// It has no database yet, and nothing to aim at.
+    Empty,
+    /// It waits for something of its own, and says what.
     Waiting(String),
     /// It serves a complete database.
     Serving(Shared),
@@ -66,14 +66,22 @@ impl Doing {
             // A writer that panicked has left a database that is consistent up to its last commit.
             Self::Serving(database) => Some(database.read().unwrap_or_else(PoisonError::into_inner).target()),
             Self::Syncing { target, .. } => Some(target.borrow().clone()),
-            Self::Waiting(_) | Self::Fork(_) | Self::Failed(_) => None,
+            Self::Empty | Self::Waiting(_) | Self::Fork(_) | Self::Failed(_) => None,
         }
     }
 
     /// How far it is; of a complete database, all of it.
-    fn watched(&self) -> Watched {
+    pub(crate) fn watched(&self) -> Watched {
         match self {
-            Self::Syncing { watched, .. } => watched.borrow().clone(),
+            Self::Syncing { watched, target } => {
+                let mut watched = watched.borrow().clone();
+                if watched.progress.end == Location::ZERO {
+                    // Nobody has looked yet.
+                    let target = target.borrow();
+                    (watched.progress.start, watched.progress.end) = (target.start(), target.end());
+                }
+                watched
+            }
             _ => {
                 let mut watched = Watched::default();
                 if let Some(target) = self.target() {
@@ -86,9 +94,9 @@ impl Doing {
         }
     }
 
-    fn state(&self) -> &'static str {
+    pub(crate) fn state(&self) -> &'static str {
         match self {
-            Self::Waiting(_) => "starting",
+            Self::Empty | Self::Waiting(_) => "starting",
             Self::Serving(_) => "following",
             Self::Syncing { .. } => "syncing",
             Self::Fork(_) => "fork",
@@ -147,6 +155,21 @@ pub struct Status {
     pub lies_told: Option<u64>,
 }
 
+/// Which operations of the target are where.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ranges {
+    /// The first operation to hold.
+    pub start: u64,
+    /// Held up to here.
+    pub size: u64,
+    /// The target's size.
+    pub end: u64,
+    /// Proven, and waiting for what comes before: from, to.
+    pub buffered: Vec<(u64, u64)>,
+    /// Asked for, and of whom.
+    pub in_flight: Vec<RequestReport>,
+}
+
 /// A target, in parts.
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetStatus {
@@ -198,6 +221,13 @@ impl Facts {
         self.publisher.as_ref()
     }
 
+    /// Whether the checkpoints are its own.
+    fn publishes(&self) -> bool {
+        self.publisher
+            .as_ref()
+            .is_some_and(|publisher| publisher.takes_writes)
+    }
+
     /// What the node does.
     pub fn status(&self) -> Status {
         let doing = self.stage.get();
@@ -206,14 +236,9 @@ impl Facts {
         let standing = self.believing.as_ref().map(|believing| believing.standing());
         let newest = standing.as_ref().and_then(|standing| standing.newest.as_ref());
         let why = match &doing {
-            Doing::Serving(_) => match newest {
-                Some(newest) => format!("at checkpoint {}, waiting for the next one", newest.height),
-                None => "serving a complete database".into(),
-            },
-            Doing::Syncing { .. } => watched
-                .why
-                .clone()
-                .unwrap_or_else(|| format!("{}; peers that can be asked: {peers}", watched.progress.waiting)),
+            Doing::Empty => why::empty(standing.as_ref(), &self.view.borrow()),
+            Doing::Serving(_) => why::serving(standing.as_ref(), self.publishes(), &self.view.borrow()),
+            Doing::Syncing { .. } => watched.why.clone(),
             Doing::Waiting(why) | Doing::Fork(why) | Doing::Failed(why) => why.clone(),
         };
         let height = |target: &Target| {
@@ -240,6 +265,31 @@ impl Facts {
             peer_id: self.peer_id.to_string(),
             uptime_s: self.began.elapsed().as_secs_f64(),
             lies_told: self.lies_told.as_ref().map(|told| told()),
+        }
+    }
+
+    /// Which operations are where. Bounded by the requests that may be open and the buffer.
+    pub fn ranges(&self) -> Ranges {
+        let progress = self.stage.get().watched().progress;
+        Ranges {
+            start: progress.start.get(),
+            size: progress.size.get(),
+            end: progress.end.get(),
+            buffered: (progress.buffered.iter())
+                .map(|range| (range.start.get(), range.end.get()))
+                .collect(),
+            in_flight: self.resolver.requests(),
+        }
+    }
+
+    /// The complete database, if there is one now.
+    pub fn database(&self) -> Option<Shared> {
+        match self.stage.get() {
+            Doing::Serving(database) => Some(database),
+            _ => self
+                .publisher
+                .as_ref()
+                .and_then(|publisher| publisher.shelf.get()),
         }
     }
 
@@ -284,92 +334,5 @@ impl fmt::Debug for Facts {
         f.debug_struct("Facts")
             .field("peer_id", &self.peer_id)
             .finish_non_exhaustive()
-    }
-}
-
-/// Have the metrics of what a node is doing in `registry`; they are read when they are asked for.
-pub fn register(registry: &mut Registry, stage: Stage) {
-    registry.register_collector(Box::new(Gauges(stage)));
-}
-
-/// The metrics of a sync and its store.
-#[derive(Debug)]
-struct Gauges(Stage);
-
-impl Collector for Gauges {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let doing = self.0.get();
-        let progress = doing.watched().progress;
-        let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: u64| {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            let metric = encoder.encode_descriptor(name, help, unit, gauge.metric_type())?;
-            gauge.encode(metric)
-        };
-        gauge("sync_size", "Operations held", None, progress.size.get())?;
-        gauge(
-            "sync_target_size",
-            "Operations of the target",
-            None,
-            progress.end.get(),
-        )?;
-        let buffered = "Bytes of operations that are proven and wait for the ones before them";
-        gauge(
-            "sync_buffered",
-            buffered,
-            Some(&Unit::Bytes),
-            progress.buffered_bytes,
-        )?;
-        gauge(
-            "sync_inflight",
-            "Requests of the engine that are open",
-            None,
-            progress.in_flight as u64,
-        )?;
-        if let Doing::Serving(database) = &doing {
-            let database = database.read().unwrap_or_else(PoisonError::into_inner);
-            // A folder that cannot be looked at has no size to tell.
-            if let Ok(bytes) = database.log().journal().disk_bytes() {
-                gauge(
-                    "store_size",
-                    "Bytes of the log and its key index on the disk",
-                    Some(&Unit::Bytes),
-                    bytes,
-                )?;
-            }
-        }
-        let mut counter = |name: &str, help: &str, unit: Option<&Unit>, value: u64| {
-            let counter = ConstCounter::new(value);
-            let metric = encoder.encode_descriptor(name, help, unit, counter.metric_type())?;
-            counter.encode(metric)
-        };
-        counter(
-            "sync_verified_ops",
-            "Operations that have verified",
-            None,
-            progress.fetched_ops,
-        )?;
-        let bytes = "Bytes of operations that have verified";
-        counter("sync_verified", bytes, Some(&Unit::Bytes), progress.fetched_bytes)?;
-        counter(
-            "sync_refused_batches",
-            "Answers that did not verify",
-            None,
-            progress.refused,
-        )?;
-        counter(
-            "sync_retargets",
-            "Later targets that were gone on to",
-            None,
-            progress.retargets,
-        )?;
-        let state = ("state", doing.state());
-        let info = ConstGauge::new(1i64);
-        let mut metric = encoder.encode_descriptor(
-            "sync_state",
-            "1 for what the node is doing",
-            None,
-            info.metric_type(),
-        )?;
-        info.encode(metric.encode_family(&[state])?)
     }
 }

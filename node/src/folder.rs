@@ -339,6 +339,10 @@ impl Folder {
     /// # Errors
     /// [`Error::Empty`], and those of [`Self::publisher`].
     pub fn existing(&self) -> Result<Database, Error> {
+        // To look makes nothing.
+        if !self.data().exists() {
+            return Err(Error::Empty(self.path.clone()));
+        }
         let journal = self.journal()?;
         match journal.mark() {
             None => Err(Error::Empty(self.path.clone())),
@@ -361,8 +365,11 @@ impl Folder {
     /// The log as it is, to be checked: also if its offset table does not end where it should.
     ///
     /// # Errors
-    /// [`Error::Bound`], [`Error::InUse`], [`Error::Storage`].
+    /// [`Error::Empty`], [`Error::Bound`], [`Error::InUse`], [`Error::Storage`].
     pub fn to_check(&self) -> Result<DiskJournal, Error> {
+        if !self.data().exists() {
+            return Err(Error::Empty(self.path.clone()));
+        }
         self.bind()?;
         let options = storage::Options::default();
         DiskJournal::open_to_check(storage::file::OsFiles, self.data(), options).map_err(

@@ -25,9 +25,11 @@ use crate::network::{Announcer, View};
 use crate::publishing::is_failed_write;
 use crate::runtime::TokioRuntime;
 use crate::source::{Shared, Shelf};
+use crate::why::{self, Teller};
 use cordee_protocol::sync::database::Behind;
 use cordee_protocol::sync::engine::{Channels, Engine};
 use cordee_protocol::sync::error::{Ended, Error as SyncError};
+use cordee_protocol::sync::observe::Observer;
 use cordee_protocol::sync::progress::{Meter, Progress};
 use cordee_protocol::wire::checkpoint::Signed;
 use cordee_protocol::{Location, Target};
@@ -72,6 +74,8 @@ pub struct Follower {
     pub view: watch::Receiver<View>,
     /// Tells the network.
     pub announcer: Announcer,
+    /// Counts and times the requests.
+    pub observer: Arc<dyn Observer>,
     /// What to sign with.
     pub keys: Vec<Keypair>,
     /// Told when a batch was committed here.
@@ -192,8 +196,7 @@ impl Follower {
     async fn go_on(&self, news: &mut watch::Receiver<u64>) -> Result<bool, Halt> {
         match (self.shelf.get(), self.wanted()) {
             (None, None) => {
-                let why = "waiting for a checkpoint that the trust policy accepts; ask the peers' operators whether they sign";
-                self.stage.set(Doing::Waiting(why.into()));
+                self.stage.set(Doing::Empty);
                 Ok(false)
             }
             (None, Some(target)) => self.bootstrap(target, news).await.map(|()| true),
@@ -246,7 +249,7 @@ impl Follower {
         let opened = tokio::task::spawn_blocking(move || folder.sync_into(&aim)).await;
         let local = opened
             .map_err(|error| Halt::Failed(error.to_string()))?
-            .map_err(|error| Halt::Failed(error.to_string()))?;
+            .map_err(|error| Halt::Failed(cause(&error)))?;
         let course = Course {
             target,
             gap: None,
@@ -319,6 +322,7 @@ impl Follower {
         let channels = Channels {
             progress: Some(progress),
             update_rx: Some(update_rx),
+            observer: Some(Arc::clone(&self.observer)),
             ..Channels::default()
         };
         let engine = Engine::new(
@@ -349,6 +353,7 @@ impl Follower {
     ) -> Halt {
         let Course { target, gap, near } = course;
         let (began, mut meter) = (Instant::now(), Meter::default());
+        let mut teller = Teller::new(began);
         let (mut moved, mut fetched) = (began, 0);
         let mut newest = target.end();
         let watched = watch::Sender::new(Watched::default());
@@ -382,10 +387,12 @@ impl Follower {
             {
                 return Halt::Anew(why.clone());
             }
+            let why = why::syncing(&progress, self.resolver.why(), &self.view.borrow());
+            teller.on_look(Instant::now(), &why, &progress);
             watched.send_replace(Watched {
                 peers: self.view.borrow().usable(),
                 ops_per_s: meter.on_look(began.elapsed(), progress.fetched_ops),
-                why: self.resolver.why(),
+                why,
                 progress,
             });
         }

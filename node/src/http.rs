@@ -1,11 +1,15 @@
-//! What a node tells its operator over HTTP: health, metrics, status, peers; and what it does for him: ban and pardon
-//! peers. Loopback by default; `operate` says who may change something.
+//! What a node tells its operator over HTTP: a page, health, metrics, status, peers, what it holds; and what it does for him:
+//! ban and pardon peers, take writes. Loopback by default; `operate` says who may change something. `openapi.json` describes
+//! every route, and is served.
 //!
 //! Errors are JSON, `{"error":{"code","message"}}`. A request may take 10 s, and what it asks is bounded: one
 //! route reads a body, of at most 8 MiB. Connections are few and none stays for nothing: see `guard`.
 
+mod events;
 mod guard;
 mod operate;
+mod page;
+mod read;
 mod write;
 
 use crate::facts::Facts;
@@ -13,15 +17,16 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
+use events::Streams;
 use operate::{Gate, Operated};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// How long an answer may take.
@@ -32,6 +37,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 pub struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
+    /// Streams end when it goes.
+    streams: watch::Sender<()>,
     task: JoinHandle<()>,
 }
 
@@ -51,15 +58,22 @@ impl Server {
         let address = listener.local_addr()?;
         let gate = Gate::new(address, token);
         let (stop, stopped) = oneshot::channel::<()>();
+        let (streams, open) = watch::channel(());
+        let router = router(routes(&facts, gate, open));
         let task = tokio::spawn(async move {
-            let served = axum::serve(guard::Guarded::new(listener), router(facts, gate));
+            let served = axum::serve(guard::Guarded::new(listener), router);
             tokio::select! {
                 // Accepting never fails for good; connections end with the process.
                 _ = served => {}
                 _ = stopped => {}
             }
         });
-        Ok(Self { address, stop, task })
+        Ok(Self {
+            address,
+            stop,
+            streams,
+            task,
+        })
     }
 
     /// Where it listens.
@@ -69,37 +83,59 @@ impl Server {
 
     /// Take no more requests.
     pub async fn stop(self) {
-        drop(self.stop);
+        drop((self.stop, self.streams));
         // A task that panicked takes none either.
         let _ = self.task.await;
     }
 }
 
-fn router(facts: Arc<Facts>, gate: Gate) -> Router {
+/// A route: its method, its path, and what answers.
+type Route = (&'static str, &'static str, MethodRouter);
+
+fn routes(facts: &Arc<Facts>, gate: Gate, open: watch::Receiver<()>) -> Vec<Route> {
     let operated = Operated {
-        facts: Arc::clone(&facts),
+        facts: Arc::clone(facts),
         gate,
     };
-    let operate = Router::new()
-        .route("/v1/peers/{peer_id}/ban", post(operate::ban))
-        .route("/v1/peers/{peer_id}/pardon", post(operate::pardon))
-        .route("/v1/batch", post(write::batch))
-        .layer(DefaultBodyLimit::max(write::MAX_BATCH))
-        .with_state(operated);
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route(
-            "/v1/status",
-            get(|State(facts): State<Arc<Facts>>| async move { Json(facts.status()) }),
-        )
-        .route(
-            "/v1/peers",
-            get(|State(facts): State<Arc<Facts>>| async move { Json(facts.peers()) }),
-        )
-        .route("/v1/checkpoint", get(checkpoint))
-        .fallback(|| async { failure(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
+    let streams = Streams::new(Arc::clone(facts), open);
+    let events = move || async move { streams.listen() };
+    let state = || Arc::clone(facts);
+    vec![
+        ("get", "/", get(page::index)),
+        ("get", "/app.js", get(page::script)),
+        ("get", "/app.css", get(page::sheet)),
+        ("get", "/icon.svg", get(page::icon)),
+        ("get", "/healthz", get(|| async { "ok\n" })),
+        ("get", "/readyz", get(ready).with_state(state())),
+        ("get", "/metrics", get(metrics).with_state(state())),
+        ("get", "/v1/openapi.json", get(page::interface)),
+        ("get", "/v1/status", get(status).with_state(state())),
+        ("get", "/v1/peers", get(peers).with_state(state())),
+        ("get", "/v1/checkpoint", get(checkpoint).with_state(state())),
+        ("get", "/v1/events", get(events)),
+        ("get", "/v1/kv/{hexkey}", get(read::value).with_state(state())),
+        ("get", "/v1/ops", get(read::operations).with_state(state())),
+        (
+            "post",
+            "/v1/peers/{peer_id}/ban",
+            post(operate::ban).with_state(operated.clone()),
+        ),
+        (
+            "post",
+            "/v1/peers/{peer_id}/pardon",
+            post(operate::pardon).with_state(operated.clone()),
+        ),
+        ("post", "/v1/batch", post(write::batch).with_state(operated)),
+    ]
+}
+
+fn router(routes: Vec<Route>) -> Router {
+    let all = routes
+        .into_iter()
+        .fold(Router::new(), |router, (_, path, answer)| {
+            router.route(path, answer)
+        });
+    all.fallback(|| async { failure(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
         .method_not_allowed_fallback(|| async {
             failure(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -107,9 +143,16 @@ fn router(facts: Arc<Facts>, gate: Gate) -> Router {
                 "this path takes another method: GET, or POST where something is changed",
             )
         })
-        .with_state(facts)
-        .merge(operate)
+        .layer(DefaultBodyLimit::max(write::MAX_BATCH))
         .layer(from_fn(in_time))
+}
+
+async fn status(State(facts): State<Arc<Facts>>) -> Response {
+    Json(facts.status()).into_response()
+}
+
+async fn peers(State(facts): State<Arc<Facts>>) -> Response {
+    Json(facts.peers()).into_response()
 }
 
 async fn ready(State(facts): State<Arc<Facts>>) -> Response {
@@ -142,9 +185,20 @@ async fn metrics(State(facts): State<Arc<Facts>>) -> Response {
     }
 }
 
+/// An answer within its time, with what a browser may do with it.
 async fn in_time(request: Request, next: Next) -> Response {
     let answered = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await;
-    answered.unwrap_or_else(|_| failure(StatusCode::GATEWAY_TIMEOUT, "timeout", "the answer took too long"))
+    let mut answer = answered
+        .unwrap_or_else(|_| failure(StatusCode::GATEWAY_TIMEOUT, "timeout", "the answer took too long"));
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, page::POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
 }
 
 #[derive(Serialize)]
@@ -157,3 +211,6 @@ fn failure(status: StatusCode, code: &str, message: &str) -> Response {
     let error = Problem { code, message };
     (status, Json(serde_json::json!({ "error": error }))).into_response()
 }
+
+#[cfg(test)]
+mod tests;

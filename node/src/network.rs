@@ -16,6 +16,7 @@ mod drive;
 mod finding;
 mod handshakes;
 mod known;
+mod measured;
 mod places;
 mod reach;
 mod relays;
@@ -121,6 +122,7 @@ pub struct Network {
     announcer: Announcer,
     view: watch::Receiver<View>,
     resolver: Handle,
+    metrics: Metrics,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -205,7 +207,8 @@ impl Network {
         let peer_id = keypair.public().to_peer_id();
         let counters = metrics::Metrics::new(registry);
         let (believing, known) = (hooks.believing.clone(), hooks.known.clone());
-        let sync = hooks.behaviour(config.resolver(), Metrics::new(registry));
+        let counted = Metrics::new(registry);
+        let sync = hooks.behaviour(config.resolver(), counted.clone());
         let resolver = sync.resolver();
         let listens = !listen.is_empty() || !config.network.relays.is_empty();
         let swarm = swarm(keypair, config, listens, sync, registry)?;
@@ -234,6 +237,7 @@ impl Network {
             announcer: Announcer(announce),
             view,
             resolver: Handle(resolver),
+            metrics: counted,
             stop,
             task,
         })
@@ -247,6 +251,11 @@ impl Network {
     /// Asks the peers, and tells how they do.
     pub fn resolver(&self) -> &Resolver {
         &self.resolver.0
+    }
+
+    /// What the resolver counts.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Tells the network of checkpoints.

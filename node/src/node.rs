@@ -1,10 +1,11 @@
 //! A node that serves its database, and follows checkpoints: `cordee run` without its command line.
 
-use crate::believing::Believing;
-use crate::facts::{self, Doing, Facts, Stage};
+use crate::believing::{self, Believing};
+use crate::facts::{Doing, Facts, Stage};
 use crate::folder::{self, Folder};
 use crate::follow::Follower;
 use crate::http::Server;
+use crate::metrics::{self, SyncMetrics};
 use crate::network::{self, Hooks, Network};
 use crate::publishing::Publisher;
 use crate::source::{Served, Shelf};
@@ -76,15 +77,16 @@ impl Node {
         let (shelf, stage) = held(folder, believing.is_some())?;
         let keys = folder.signing_keys(&[])?;
         let mut registry = Registry::with_prefix("cordee");
-        facts::register(&mut registry, stage.clone());
+        metrics::register(&mut registry, stage.clone(), folder.data());
         let budget = Budget {
             operation_bytes: config.serve.answer_bytes.get(),
         };
         let (name, kind) = (&config.network.name, &config.network.kind);
         let served = Served::new(name, kind, budget, shelf.clone(), believing.clone());
         served.register(&mut registry);
-        if let Some(believing) = &believing {
-            believing.register(&mut registry);
+        match &believing {
+            Some(believing) => believing.register(&mut registry),
+            None => believing::register_none(&mut registry),
         }
         let source: Arc<dyn Source> = Arc::new(served);
         let (source, lies) = corrupt(source, lie)?;
@@ -92,6 +94,7 @@ impl Node {
         let mut hooks = hooks(folder, source, lie, &lies);
         hooks.believing.clone_from(&believing);
         let network = Network::start(folder.keypair()?, config, listen, hooks, &mut registry).await?;
+        let observer = SyncMetrics::new(&mut registry, network.metrics());
         let committed = Arc::new(Notify::new());
         let publisher = Publisher {
             shelf: shelf.clone(),
@@ -117,6 +120,7 @@ impl Node {
                 resolver: network.resolver().clone(),
                 view: network.view(),
                 announcer: network.announcer(),
+                observer: Arc::new(observer),
                 keys,
                 committed,
             };
@@ -190,8 +194,7 @@ fn held(folder: &Folder, has_policy: bool) -> Result<(Shelf, Stage), folder::Err
             Ok((shelf, Stage::new(doing)))
         }
         Err(folder::Error::Empty(_) | folder::Error::Unfinished { .. }) if has_policy => {
-            let why = "no database yet: waiting for a checkpoint that the trust policy accepts";
-            Ok((Shelf::default(), Stage::new(Doing::Waiting(why.into()))))
+            Ok((Shelf::default(), Stage::new(Doing::Empty)))
         }
         Err(error) => Err(error),
     }

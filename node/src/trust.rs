@@ -159,6 +159,24 @@ impl Refusal {
 }
 
 impl Verdict {
+    /// Every [`Self::name`].
+    pub const NAMES: [&str; 14] = [
+        "accepted",
+        "gathering",
+        "rotated",
+        "known",
+        "fork",
+        "network",
+        "kind",
+        "unknown_signer",
+        "bad_signature",
+        "conflicting",
+        "not_advancing",
+        "too_old",
+        "in_future",
+        "forked",
+    ];
+
     /// A short name, for a metric.
     pub fn name(&self) -> &'static str {
         match self {

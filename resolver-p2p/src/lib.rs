@@ -53,6 +53,6 @@ pub use event::Event;
 #[cfg(feature = "lies")]
 pub use manner::{Delivery, Manner};
 pub use metrics::Metrics;
-pub use report::{OffenceReport, PeerReport, TotalsReport};
+pub use report::{OffenceReport, PeerReport, RequestReport, TotalsReport};
 pub use reputation::Reputation;
 pub use resolver::{Resolver, Shutdown};

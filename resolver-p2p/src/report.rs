@@ -92,6 +92,17 @@ impl OffenceReport {
     }
 }
 
+/// A range that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RequestReport {
+    /// Its first operation.
+    pub start: u64,
+    /// One past its last.
+    pub end: u64,
+    /// Who has it: nobody yet, one peer, or two.
+    pub peers: Vec<String>,
+}
+
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TotalsReport {

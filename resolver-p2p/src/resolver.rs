@@ -4,7 +4,7 @@
 //! answer of the asked shape goes back to the policy, which asks elsewhere; the caller sees only the answer.
 
 use crate::policy::{FetchId, Turn};
-use crate::report::{PeerReport, TotalsReport};
+use crate::report::{PeerReport, RequestReport, TotalsReport};
 use crate::shared::{Received, Shared, Verdict};
 use cordee_protocol::sync;
 use cordee_protocol::wire::{Answer, Ask};
@@ -65,6 +65,17 @@ impl Resolver {
         let now = self.shared.now();
         let views: Vec<_> = self.shared.lock().policy.views(now).collect();
         views.into_iter().map(|view| PeerReport::new(now, view)).collect()
+    }
+
+    /// What is asked for now, oldest first; as many as may be open at most.
+    pub fn requests(&self) -> Vec<RequestReport> {
+        let state = self.shared.lock();
+        let reports = state.policy.asked().map(|(request, peers)| RequestReport {
+            start: request.range().start.get(),
+            end: request.range().end.get(),
+            peers: peers.iter().map(ToString::to_string).collect(),
+        });
+        reports.collect()
     }
 
     /// Counts since the start.

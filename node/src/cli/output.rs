@@ -22,6 +22,16 @@ pub(super) fn result(json: bool, value: &impl Serialize, text: &str) -> Result<(
     written.map_err(|error| Failure::failed(format!("cannot write the result to stdout: {error}")))
 }
 
+/// Print a text that is not of lines of ours.
+///
+/// # Errors
+/// If stdout is closed.
+pub(super) fn raw(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text).and_then(|()| stdout.flush());
+    written.map_err(|error| Failure::failed(format!("cannot write the result to stdout: {error}")))
+}
+
 /// What a command ended with; with `json` a failure is an object on stdout as well.
 ///
 /// # Errors

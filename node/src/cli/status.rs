@@ -4,15 +4,20 @@ use super::{Failure, FolderArgs, output};
 use crate::config::parse_http;
 use crate::folder::Folder;
 use clap::Args;
+use cordee_protocol::log::Mark;
+use cordee_protocol::{Location, Target};
 use serde::Deserialize;
 use serde_json::Value;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long a node may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// What the running node does: state, size, target, peers
+/// What the running node does, and why: state, size, target, rate, peers
+///
+/// Where no process has the folder open, what it holds: its state is then `stopped`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cordee status -C alps\n  cordee status --http 127.0.0.1:7371 --json")]
 pub(super) struct Status {
@@ -37,7 +42,10 @@ pub(super) struct NodeArgs {
 
 impl Status {
     pub(super) fn execute(self) -> Result<(), Failure> {
-        let answer = self.node.ask("/v1/status")?;
+        let answer = match self.node.ask("/v1/status") {
+            Err(failure) if self.node.http.is_none() => self.node.at_rest().ok_or(failure)?,
+            answer => answer?,
+        };
         let status: StatusView = understood(&answer)?;
         output::result(self.node.json, &answer, &status.text())
     }
@@ -50,7 +58,11 @@ struct StatusView {
     why: String,
     size: u64,
     target: Option<TargetView>,
+    #[serde(default)]
+    ops_per_s: f64,
+    eta_s: Option<f64>,
     peers: u64,
+    checkpoint_age_s: Option<f64>,
     checkpoint_refused: Option<RefusedView>,
     checkpoint_lacking: Option<RefusedView>,
 }
@@ -66,29 +78,46 @@ struct TargetView {
     root: String,
     start: u64,
     end: u64,
+    height: Option<u64>,
 }
 
 impl StatusView {
     fn text(&self) -> String {
-        let peers = output::counted(self.peers, "peer");
         let mut text = format!("{}: {}\n", self.state, self.why);
-        text += &match &self.target {
-            Some(TargetView { root, start, end }) => {
-                format!(
-                    "{} of {end} operations, {peers}\ntarget {root}@{start}..{end}",
-                    self.size
-                )
-            }
-            None => format!("{} operations, {peers}\nno target yet", self.size),
+        // Writing to a string does not fail.
+        let _ = match &self.target {
+            Some(target) => write!(text, "{} of {} operations", self.size, target.end),
+            None => write!(text, "{}", output::counted(self.size, "operation")),
         };
+        let seconds =
+            |seconds: f64| humantime::format_duration(Duration::from_secs(seconds.clamp(0.0, 1e9) as u64));
+        if self.state == "syncing" {
+            let _ = write!(text, ", {:.0}/s", self.ops_per_s);
+            if let Some(eta) = self.eta_s {
+                let _ = write!(text, ", {} more", seconds(eta));
+            }
+        }
+        let _ = write!(text, ", {}", output::counted(self.peers, "peer"));
+        if let Some(TargetView {
+            root,
+            start,
+            end,
+            height,
+        }) = &self.target
+        {
+            let _ = write!(text, "\ntarget {root}@{start}..{end}");
+            if let (Some(height), Some(age)) = (height, self.checkpoint_age_s) {
+                let _ = write!(text, ", checkpoint {height}, made {} ago", seconds(age));
+            }
+        } else {
+            text += "\nno target yet";
+        }
         for refused in [&self.checkpoint_refused, &self.checkpoint_lacking]
             .into_iter()
             .flatten()
         {
-            text += &format!(
-                "\nnot believed: checkpoint {}, {}",
-                refused.height, refused.message
-            );
+            let RefusedView { height, message } = refused;
+            let _ = write!(text, "\nnot believed: checkpoint {height}, {message}");
         }
         text
     }
@@ -98,6 +127,46 @@ impl NodeArgs {
     /// The node's answer to a question.
     pub(super) fn ask(&self, path: &str) -> Result<Value, Failure> {
         get(self.address()?, path)
+    }
+
+    /// What the folder holds while no process has it open; `None` if one has, or there is no such folder.
+    fn at_rest(&self) -> Option<Value> {
+        let folder = Folder::open(&self.folder.dir, Ok).ok()?;
+        let peer_id = folder.keypair().ok()?.public().to_peer_id().to_string();
+        let status = |size: Location, target: Option<&Target>, why: String| {
+            let target = target.map(|target| {
+                serde_json::json!({ "root": target.root().to_string(), "start": target.start().get(),
+                    "end": target.end().get(), "height": null })
+            });
+            serde_json::json!({ "state": "stopped", "why": why, "size": size.get(), "target": target, "ops_per_s": 0.0,
+                "eta_s": null, "peers": 0, "checkpoint_age_s": null, "peer_id": peer_id })
+        };
+        let dir = self.folder.dir.display();
+        let nothing = || {
+            let why = "no node runs here, and there is no database yet: fill it with `cordee import`, `cordee apply` or \
+                       `cordee sync`";
+            status(Location::ZERO, None, why.into())
+        };
+        if !folder.data().exists() {
+            return Some(nothing());
+        }
+        let (mark, held) = folder.mark().ok()?;
+        match mark {
+            None => Some(nothing()),
+            Some(Mark::Complete { root, floor }) => {
+                let target = Target::new(root, floor.unwrap_or(held.start)..held.end);
+                let why = format!(
+                    "no node runs here; the database is complete, and `cordee run -C {dir}` serves it"
+                );
+                Some(status(held.end, target.as_ref(), why))
+            }
+            Some(Mark::Syncing(target)) => {
+                let why = format!(
+                    "a sync was interrupted here and no process runs; `cordee sync -C {dir} --target {target}` goes on"
+                );
+                Some(status(held.end, Some(&target), why))
+            }
+        }
     }
 
     /// Let the node do something, with the token of the folder's settings if there is one.

@@ -303,12 +303,11 @@ fn message(watched: &Watched) -> String {
         Some(seconds) if seconds < 3e7 => HumanDuration(Duration::from_secs_f64(seconds)).to_string(),
         _ => "unknown".into(),
     };
-    let waiting = watched.why.as_ref().map(|why| format!("  {why}"));
     format!(
-        "{rate}/s  ETA {eta}  {}, {} refused{}",
+        "{rate}/s  ETA {eta}  {}, {} refused  {}",
         output::counted(watched.peers as u64, "peer"),
         watched.progress.refused,
-        waiting.unwrap_or_default()
+        watched.why
     )
 }
 
@@ -324,8 +323,11 @@ mod tests {
             ..Watched::default()
         };
         watched.progress.end = cordee_protocol::Location::new(15_000).unwrap();
-        assert_eq!(message(&watched), "1,500/s  ETA 10 seconds  2 peers, 0 refused");
-        watched.why = Some("no peers".into());
+        assert_eq!(
+            message(&watched),
+            "1,500/s  ETA 10 seconds  2 peers, 0 refused  beginning"
+        );
+        watched.why = "no peers".into();
         (watched.ops_per_s, watched.peers) = (0.0, 1);
         assert_eq!(message(&watched), "0/s  ETA unknown  1 peer, 0 refused  no peers");
     }

@@ -5,6 +5,7 @@ use super::operate::Operated;
 use crate::publishing::Error;
 use axum::Json;
 use axum::extract::State;
+use axum::extract::rejection::StringRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -13,10 +14,28 @@ pub(super) const MAX_BATCH: usize = 8 << 20;
 
 /// The answer is `{"root","size","floor","target"}` once the batch is on the disk. 400: not such a batch; 403: no publisher; 409: a
 /// key of an immutable database that is set; 413: more than 8 MiB.
-pub(super) async fn batch(State(operated): State<Operated>, headers: HeaderMap, body: String) -> Response {
+pub(super) async fn batch(
+    State(operated): State<Operated>,
+    headers: HeaderMap,
+    body: Result<String, StringRejection>,
+) -> Response {
     if let Some((status, code, message)) = operated.gate.refuses(&headers) {
         return failure(status, code, message);
     }
+    let body = match body {
+        Ok(body) => body,
+        Err(refused) => {
+            let (status, code) = match refused.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+                _ => (StatusCode::BAD_REQUEST, "bad_batch"),
+            };
+            return failure(
+                status,
+                code,
+                "a batch is UTF-8 text of at most 8 MiB; larger ones are for `cordee apply`",
+            );
+        }
+    };
     let Some(publisher) = operated.facts.publisher().cloned() else {
         return failure(
             StatusCode::FORBIDDEN,

@@ -6,6 +6,7 @@ mod relayed;
 use super::behaviour::{Behaviour, BehaviourEvent, incoming, topic};
 use super::finding::Finding;
 use super::known::AddressFile;
+use super::measured;
 use super::places::Places;
 use super::reach::Reach;
 use super::relays::Relays;
@@ -289,7 +290,9 @@ impl Drive {
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
-        self.metrics.record(&event);
+        if measured::is_bounded(&event) {
+            self.metrics.record(&event);
+        }
         let now = Instant::now();
         match event {
             SwarmEvent::NewListenAddr { listener_id, address } => {
@@ -370,7 +373,8 @@ impl Drive {
                 self.tell_problems();
             }
             SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => {
-                self.metrics.record(&event);
+                self.metrics
+                    .record(measured::bounded(&event).as_ref().unwrap_or(&event));
                 self.on_identify(event);
             }
             SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => {

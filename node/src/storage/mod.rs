@@ -171,6 +171,22 @@ pub fn forget_index(journal: &DiskJournal) -> Result<(), Error> {
     index::forget(&OsFiles, &journal.folder().join(INDEX))
 }
 
+/// Bytes that the log in `folder` and its key index take on the disk; none if it is not there. Opens nothing, so a log that is in use can be asked.
+///
+/// # Errors
+/// Of the file system.
+pub fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for run in ["operations", "offsets", "nodes", INDEX] {
+        match OsFiles.list(&folder.join(run)) {
+            Ok(files) => bytes += files.iter().map(|file| file.allocated).sum::<u64>(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
+}
+
 /// The format that this program reads and writes.
 pub const VERSION: u8 = 1;
 

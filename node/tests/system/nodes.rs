@@ -113,14 +113,23 @@ impl Node {
 
     /// `cordee run`, up and listening on loopback.
     pub(crate) fn serve(&self, settings: &[(&str, &str)]) -> Serving {
-        self.serve_on(
-            &["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"],
-            settings,
-        )
+        let listen = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"];
+        self.serve_with(&listen, settings, &[])
+    }
+
+    /// The same, of a node that lies.
+    #[cfg(feature = "lies")]
+    pub(crate) fn serve_lying(&self, lie: &str) -> Serving {
+        let listen = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"];
+        self.serve_with(&listen, &[], &["--lie", lie])
     }
 
     /// `cordee run`, up and listening on these addresses.
     pub(crate) fn serve_on(&self, listen: &[&str], settings: &[(&str, &str)]) -> Serving {
+        self.serve_with(listen, settings, &[])
+    }
+
+    fn serve_with(&self, listen: &[&str], settings: &[(&str, &str)], more: &[&str]) -> Serving {
         let mut args = vec![
             "run",
             "--json",
@@ -130,6 +139,7 @@ impl Node {
         ];
         args.extend(["--http", "127.0.0.1:0"]);
         args.extend(listen.iter().flat_map(|address| ["--listen", address]));
+        args.extend(more);
         let mut process = cordee(&args)
             .envs(settings.iter().copied())
             .stdin(Stdio::piped())

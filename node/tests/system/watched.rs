@@ -57,6 +57,8 @@ fn status_and_metrics_follow_a_sync() {
             let size = metric(&text, "cordee_sync_size").unwrap();
             assert!(size <= end && target.ends_with(&format!("..{end}")), "{text}");
             assert!(metric(&text, "cordee_sync_verified_bytes_total").unwrap() > verified);
+            assert!(metric(&text, "cordee_sync_verify_seconds_count").unwrap() > 0);
+            assert!(metric(&text, "cordee_sync_fetch_seconds_count").unwrap() > 0);
             assert!(text.contains("cordee_sync_state{state=\"syncing\"} 1"), "{text}");
             assert!(metric(&text, "cordee_sync_buffered_bytes").is_some(), "{text}");
             break;

@@ -2,6 +2,7 @@
 
 use super::database::{Database, Rooted};
 use super::error::{Ended, Error};
+use super::observe::Observer;
 use super::plan::{Command, Config, Event, Plan};
 use super::progress::{Progress, Waiting};
 use super::record::{self, Begin, Line, Recorder, Step};
@@ -33,6 +34,8 @@ pub struct Channels {
     pub progress: Option<watch::Sender<Progress>>,
     /// Told each event and what was decided.
     pub recorder: Option<Box<dyn Recorder>>,
+    /// Told what becomes of each request.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl fmt::Debug for Channels {
@@ -43,6 +46,7 @@ impl fmt::Debug for Channels {
             .field("reached_tx", &self.reached_tx)
             .field("progress", &self.progress)
             .field("recorder", &self.recorder.is_some())
+            .field("observer", &self.observer.is_some())
             .finish()
     }
 }
@@ -187,7 +191,8 @@ impl<D: Database, R: Resolver> Engine<D, R> {
     async fn carry_out(&mut self, command: Command) -> Result<(), EngineError<D, R>> {
         match command {
             Command::Fetch(id, tracked) => {
-                let answer = fetch(self.resolver.clone(), self.runtime.clone(), tracked);
+                let observer = self.channels.observer.clone();
+                let answer = fetch(self.resolver.clone(), self.runtime.clone(), observer, tracked);
                 self.asked.insert(id, answer.boxed());
             }
             Command::Cancel(id) => drop(self.asked.remove(&id)),
@@ -208,6 +213,9 @@ impl<D: Database, R: Resolver> Engine<D, R> {
             }
             Command::Retarget(target) => {
                 let held = self.database.retarget(target).await.map_err(Error::Database)?;
+                if let Some(observer) = &self.channels.observer {
+                    observer.on_retarget();
+                }
                 self.tell(Event::Retargeted(held));
             }
             Command::CheckRoot(sizes) => {
@@ -337,14 +345,39 @@ fn queued(update_rx: &mut mpsc::Receiver<Target>) -> Vec<Target> {
 }
 
 /// Ask, prove, and give the verdict back: all of one request, bound to its own root.
-async fn fetch<R: Resolver>(resolver: R, runtime: Arc<dyn Runtime>, tracked: Tracked) -> Answer<R::Error> {
+async fn fetch<R: Resolver>(
+    resolver: R,
+    runtime: Arc<dyn Runtime>,
+    observer: Option<Arc<dyn Observer>>,
+    tracked: Tracked,
+) -> Answer<R::Error> {
     let Tracked { request, root, .. } = tracked;
+    let asked = runtime.now();
     let result = match resolver.get_operations(request, root).await {
         Ok(result) => result,
         Err(error) => return Answer::Failed(error),
     };
+    if let Some(observer) = &observer {
+        observer.on_fetched(runtime.now().saturating_sub(asked));
+    }
     let (response, success_tx) = result.split();
-    match offload(&*runtime, move || verify(&request, &root, response)).await {
+    let clock = runtime.clone();
+    let work = move || {
+        let began = clock.now();
+        let verified = verify(&request, &root, response);
+        if let Some(observer) = observer {
+            let took = clock.now().saturating_sub(began);
+            match &verified {
+                Ok((batch, _)) => {
+                    let operations = batch.operations();
+                    observer.on_verified(took, operations.len() as u64, operations.bytes().len() as u64);
+                }
+                Err(fault) => observer.on_refused(took, fault),
+            }
+        }
+        verified
+    };
+    match offload(&*runtime, work).await {
         Some(Ok((batch, pinned))) => {
             // Who answered may be gone; the operations are proven all the same.
             let _ = success_tx.send(true);

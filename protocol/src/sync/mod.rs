@@ -31,6 +31,7 @@ pub mod database;
 pub mod engine;
 pub mod error;
 pub mod gaps;
+pub mod observe;
 pub mod plan;
 pub mod progress;
 pub mod record;

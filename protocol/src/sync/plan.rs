@@ -49,6 +49,7 @@ use super::target::Target;
 use crate::mmr::Location;
 use anchors::Anchors;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 /// What an operation is taken to have before any was seen.
@@ -236,11 +237,23 @@ impl Plan {
             failed: self.counts.failed,
             in_flight: self.requests.len(),
             buffered_bytes: self.buffered_bytes,
+            buffered: self.buffered_ranges(),
             retargets: self.counts.retargets,
             stale_updates: self.counts.stale_updates,
             waiting: self.waiting(),
             reached: self.stage == Stage::Reached,
         }
+    }
+
+    fn buffered_ranges(&self) -> Vec<Range<Location>> {
+        let mut ranges: Vec<Range<Location>> = Vec::new();
+        for (&start, batch) in &self.buffered {
+            match ranges.last_mut() {
+                Some(last) if last.end >= start => last.end = last.end.max(batch.end),
+                _ => ranges.push(start..batch.end),
+            }
+        }
+        ranges
     }
 
     /// Operations of the target that an earlier run had left here.

@@ -3,6 +3,7 @@
 use crate::mmr::Location;
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 /// How far a sync is.
@@ -30,6 +31,8 @@ pub struct Progress {
     pub in_flight: usize,
     /// Bytes that have verified and wait for the operations before them.
     pub buffered_bytes: u64,
+    /// Where these bytes belong: ranges that neither overlap nor touch, in order. As many as the buffer has batches at most.
+    pub buffered: Vec<Range<Location>>,
     /// Targets that were gone on to.
     pub retargets: u64,
     /// Targets that were discarded because they did not advance (W5.1).

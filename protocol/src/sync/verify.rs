@@ -87,6 +87,16 @@ pub enum Fault {
     Proof(Invalid),
 }
 
+impl Fault {
+    /// One word, for labels.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Shape(_) => "shape",
+            Self::Proof(_) => "proof",
+        }
+    }
+}
+
 /// Prove `response` to be the answer to `request` under `root`.
 ///
 /// The shape is checked first: another size, a wrong number of operations, digests or pinned nodes costs no hash

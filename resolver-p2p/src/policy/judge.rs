@@ -81,6 +81,7 @@ impl<P: Copy + Ord> Policy<P> {
             }
             Failure::Malformed => {
                 if let Some(root) = root {
+                    self.totals.malformed += 1;
                     self.on_refused(now, peer, root);
                 }
             }
@@ -121,7 +122,10 @@ impl<P: Copy + Ord> Policy<P> {
                 }
             }
             Turn::Unavailable | Turn::Refused => self.on_unavailable(now, peer, &request),
-            Turn::Malformed => self.on_refused(now, peer, root),
+            Turn::Malformed => {
+                self.totals.malformed += 1;
+                self.on_refused(now, peer, root);
+            }
         }
         self.dispatch(now);
     }

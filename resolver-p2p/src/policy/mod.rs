@@ -159,6 +159,8 @@ pub struct Totals {
     pub in_flight: u64,
     /// Answers that were refused: by their shape, or by a verdict.
     pub refused: u64,
+    /// Those of them that were refused by their shape.
+    pub malformed: u64,
     /// Requests that were asked again elsewhere.
     pub retried: u64,
     /// Second copies of a request (P34).

@@ -83,7 +83,8 @@ impl Offence {
         }
     }
 
-    pub(super) fn is_provable(self) -> bool {
+    /// Whether it costs a ban at once; the others cost trust.
+    pub(crate) fn is_provable(self) -> bool {
         matches!(self, Self::Lie | Self::Operator | Self::Forgery)
     }
 }

@@ -3,6 +3,7 @@
 use super::fetch::Fetch;
 use super::peer::{Claim, Peer, View};
 use super::{Action, Policy, Window};
+use cordee_protocol::Request;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -28,6 +29,14 @@ impl<P: Copy + Ord> Policy<P> {
                 Claim::Serves(status) => Some(status.size.get()),
                 _ => None,
             },
+        })
+    }
+
+    /// Every open request, oldest first, and who is asked for it.
+    pub fn asked(&self) -> impl Iterator<Item = (&Request, Vec<P>)> {
+        self.fetches.values().map(|fetch| {
+            let attempts = fetch.copies.iter().filter_map(|copy| self.attempts.get(copy));
+            (&fetch.request, attempts.map(|attempt| attempt.peer).collect())
         })
     }
 
@@ -146,28 +155,29 @@ impl<P: Copy + Ord + Display> Policy<P> {
         } else if connected == 0 {
             "no peers".into()
         } else if reachable().next().is_none() && unknown > 0 {
-            format!("waiting for the status of {unknown} peers")
+            format!("waiting for the status of {}", peers(unknown))
         } else if reachable().next().is_none() {
-            format!("none of {connected} peers is of this network and kind")
+            format!("none of {} is of this network and kind", peers(connected))
         } else if able.is_empty() {
             format!(
-                "none of {connected} peers serves size {size} from {} on",
+                "none of {} serves size {size} from {} on",
+                peers(connected),
                 fetch.request.start().get()
             )
         } else if aside == able.len() {
             format!(
-                "{} that serve size {size}: all gave answers that fail under its root",
-                peers(aside)
+                "{} size {size}: all gave answers that fail under its root",
+                serving(aside)
             )
         } else if able.iter().all(|(_, peer)| peer.paused_until > now) {
             format!(
-                "{} that serve size {size}: busy (they limit their rate), or left alone for a while",
-                peers(able.len())
+                "{} size {size}: busy, as peers limit their rate, or left alone for a while",
+                serving(able.len())
             )
         } else {
             format!(
-                "{} that serve size {size}: all failed this request; asking again soon",
-                peers(able.len())
+                "{} size {size}: all failed this request; asking again soon",
+                serving(able.len())
             )
         })
     }
@@ -200,4 +210,11 @@ impl<P: Copy + Ord + Display> Policy<P> {
 
 fn peers(count: usize) -> String {
     format!("{count} {}", if count == 1 { "peer" } else { "peers" })
+}
+
+fn serving(count: usize) -> String {
+    match count {
+        1 => "1 peer that serves".into(),
+        n => format!("{n} peers that serve"),
+    }
 }

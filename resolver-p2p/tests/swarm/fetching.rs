@@ -135,7 +135,7 @@ async fn other_networks_are_rejected_with_a_sentence() {
     assert!(none.is_err());
     assert_eq!(
         resolver.why().as_deref(),
-        Some("none of 1 peers is of this network and kind")
+        Some("none of 1 peer is of this network and kind")
     );
 }
 

@@ -187,6 +187,7 @@ fn every_channel_may_be_left_out() {
         finish_tx.try_send(()).unwrap();
         let (recorder, heard) = events();
         let channels = Channels {
+            observer: None,
             update_rx: (bits & 1 > 0).then_some(update_rx),
             reached_tx: (bits & 2 > 0).then_some(reached_tx),
             finish_rx: (bits & 4 > 0).then_some(finish_rx),

@@ -149,6 +149,7 @@ pub(super) fn follow(
     let lines = Arc::new(Mutex::new(Vec::new()));
     let written = lines.clone();
     let channels = Channels {
+        observer: None,
         update_rx: Some(update_rx),
         finish_rx: Some(finish_rx),
         reached_tx: Some(reached_tx),

@@ -1,0 +1,169 @@
+//! What `cordee status` says, word for word, where a node or a sync gets no further.
+
+use crate::nodes::{Node, Serving, cordee, json, stderr};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// `cordee status` with these arguments, in words.
+fn said(args: &[&str]) -> Option<String> {
+    let output = cordee(&[&["status"], args].concat()).output().unwrap();
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+/// Wait until a status says `expected`, numbers of seconds left out.
+fn says(args: &[&str], expected: &str) {
+    let (start, mut last) = (Instant::now(), None);
+    while start.elapsed() < Duration::from_secs(40) {
+        last = said(args);
+        if last
+            .as_deref()
+            .is_some_and(|text| without_seconds(text).contains(expected))
+        {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("never {expected:?}, but {last:?}");
+}
+
+/// `12 s` as `N s`.
+fn without_seconds(text: &str) -> String {
+    let words: Vec<_> = text.split(' ').collect();
+    let shown = words.iter().enumerate().map(|(i, word)| {
+        let is_time = words.get(i + 1) == Some(&"s") && word.bytes().all(|byte| byte.is_ascii_digit());
+        if is_time { "N" } else { word }
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// A sync in its own process that is watched over HTTP; killed when dropped.
+struct Watched(Child, String);
+
+impl Watched {
+    fn start(mut sync: Command) -> Self {
+        let http = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .to_string();
+        sync.args(["--http", &http])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Self(sync.spawn().unwrap(), http)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_sync_from_silent_peers_or_to_a_target_that_nobody_has_says_so() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", 300);
+    let serving = publisher.serve(&[]);
+    let (start, end) = target.rsplit_once("..").unwrap();
+    let further = format!("{start}..{}", end.parse::<u64>().unwrap() + 1000);
+    let copy = Node::new(place.path(), "copy");
+    let sync = Watched::start(copy.sync(&further, &[serving.address("tcp")]));
+    let size = end.parse::<u64>().unwrap() + 1000;
+    let from = start.rsplit_once('@').unwrap().1;
+    says(
+        &["--http", &sync.1],
+        &format!(
+            "syncing: none of 1 peer serves size {size} from {from} on\n{from} of {size} operations, 0/s, 1 peer\ntarget {further}"
+        ),
+    );
+    drop(sync);
+
+    let nobody = Node::new(place.path(), "nobody");
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let address = format!("/ip4/127.0.0.1/tcp/{port}");
+    let sync = Watched::start(nobody.sync(&target, &[&address]));
+    says(
+        &["--http", &sync.1],
+        &format!("syncing: no peers ({address}: Connection refused (os error 111))\n"),
+    );
+}
+
+#[cfg(feature = "lies")]
+#[test]
+fn a_sync_whose_every_peer_is_silent_names_them() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", 300);
+    let silent = publisher.serve_lying("silence");
+    let copy = Node::new(place.path(), "copy");
+    let sync = Watched::start(copy.sync(&target, &[silent.address("tcp")]));
+    let expected = format!(
+        "syncing: waiting N s for the head batch from {}\n",
+        silent.peer_id()
+    );
+    says(&["--http", &sync.1], &expected);
+}
+
+#[test]
+fn a_node_without_a_policy_or_without_a_database_says_so() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", 300);
+    let status = |serving: &Serving| said(&["--http", serving.http()]).unwrap();
+    let serving = publisher.serve(&[]);
+    let end = target.rsplit_once("..").unwrap().1;
+    assert_eq!(
+        status(&serving),
+        format!(
+            "following: nothing to do: it serves a complete database, and follows nobody as there is no trust policy \
+             (`trust.signers`)\n{end} of {end} operations, 0 peers\ntarget {target}\n"
+        )
+    );
+    let fresh = Node::new(place.path(), "fresh");
+    let policy = ("CORDEE_TRUST__SIGNERS", serving.peer_id());
+    let alone = fresh.serve(&[policy]);
+    assert_eq!(
+        status(&alone),
+        "starting: no database yet: no peer is connected\n0 operations, 0 peers\nno target yet\n"
+    );
+    drop(alone);
+    let lonely = fresh.serve(&[policy, ("CORDEE_NETWORK__PEERS", serving.address("tcp"))]);
+    says(
+        &["--http", lonely.http()],
+        "starting: no database yet: the one peer has shown no checkpoint that the trust policy accepts\n",
+    );
+}
+
+#[test]
+fn after_a_sync_has_finished_the_folder_is_told_of() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", 300);
+    let serving = publisher.serve(&[]);
+    let copy = Node::new(place.path(), "copy");
+    let dir = copy.path().to_str().unwrap().to_owned();
+    let before = said(&["-C", &dir]).unwrap();
+    assert!(
+        before.starts_with("stopped: no node runs here, and there is no database yet: fill it with"),
+        "{before}"
+    );
+    assert!(!copy.path().join("data").exists(), "a look makes nothing");
+    let output = copy.sync(&target, &[serving.address("tcp")]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let end = target.rsplit_once("..").unwrap().1;
+    assert_eq!(
+        said(&["-C", &dir]).unwrap(),
+        format!(
+            "stopped: no node runs here; the database is complete, and `cordee run -C {dir}` serves it\n\
+             {end} of {end} operations, 0 peers\ntarget {target}\n"
+        )
+    );
+    let output = cordee(&["status", "-C", &dir, "--json"]).output().unwrap();
+    assert_eq!(json(&output)["target"]["end"].to_string(), end);
+}
