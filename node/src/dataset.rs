@@ -41,7 +41,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// As [`Self::fill_durably`], made durable every [`DURABLE_EVERY`] operations and at the end.
+    /// As [`Self::fill_durably`], made durable every 200,000 operations and at the end.
     ///
     /// # Errors
     /// The database's.

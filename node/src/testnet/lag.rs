@@ -98,7 +98,7 @@ impl Lags {
         self.most.ops = self.most.ops.max(behind.ops);
     }
 
-    /// All of it; `p50` and `p99` are those of the newest [`SAMPLES`].
+    /// All of it; `p50` and `p99` are those of the newest 36,000 samples.
     pub fn lag(&self) -> Lag {
         let mut times: Vec<_> = self.samples.iter().map(|behind| behind.time).collect();
         let mut ops: Vec<_> = self.samples.iter().map(|behind| behind.ops).collect();
