@@ -42,6 +42,9 @@ pub struct Server {
     task: JoinHandle<()>,
 }
 
+/// How long a server that stops waits for whoever reads its answers. A node has five seconds to end.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+
 impl Server {
     /// Listen on `address` and answer from `facts`.
     ///
@@ -62,11 +65,12 @@ impl Server {
         let router = router(routes(&facts, gate, open));
         let task = tokio::spawn(async move {
             let served = axum::serve(guard::Guarded::new(listener), router);
-            tokio::select! {
-                // Accepting never fails for good; connections end with the process.
-                _ = served => {}
-                _ = stopped => {}
-            }
+            let served = served.with_graceful_shutdown(async {
+                // It is never sent: it goes with the handle.
+                let _ = stopped.await;
+            });
+            // Accepting never fails for good.
+            let _ = served.await;
         });
         Ok(Self {
             address,
@@ -81,11 +85,13 @@ impl Server {
         self.address
     }
 
-    /// Take no more requests.
-    pub async fn stop(self) {
+    /// Take no more requests. Those under way are answered, but nobody is waited for who takes longer than [`ANSWERED_WITHIN`].
+    pub async fn stop(mut self) {
         drop((self.stop, self.streams));
         // A task that panicked takes none either.
-        let _ = self.task.await;
+        if tokio::time::timeout(ANSWERED_WITHIN, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
     }
 }
 
