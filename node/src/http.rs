@@ -89,7 +89,10 @@ impl Server {
     pub async fn stop(mut self) {
         drop((self.stop, self.streams));
         // A task that panicked takes none either.
-        if tokio::time::timeout(ANSWERED_WITHIN, &mut self.task).await.is_err() {
+        if tokio::time::timeout(ANSWERED_WITHIN, &mut self.task)
+            .await
+            .is_err()
+        {
             self.task.abort();
         }
     }
