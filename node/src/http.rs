@@ -85,7 +85,7 @@ impl Server {
         self.address
     }
 
-    /// Take no more requests. Those under way are answered, but nobody is waited for who takes longer than [`ANSWERED_WITHIN`].
+    /// Take no more requests. Those under way are answered, but nobody is waited for who takes longer than a second.
     pub async fn stop(mut self) {
         drop((self.stop, self.streams));
         // A task that panicked takes none either.
