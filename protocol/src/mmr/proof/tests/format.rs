@@ -1,0 +1,118 @@
+//! FORMAT F5: element `i` is the 8 bytes of `i`, big-endian.
+
+pub(super) const ROOTS: [(usize, usize, &str); 13] = [
+    (
+        0,
+        0,
+        "af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc",
+    ),
+    (
+        1,
+        1,
+        "e51d0594515d6c385dd616b8249ebeb4b1222d1c0456e37d3b8239fe6f9efe48",
+    ),
+    (
+        2,
+        3,
+        "84d6db028f31c76e93ea181f29d10e44ba69b4d8e507fe11d4d713c2896a6301",
+    ),
+    (
+        3,
+        4,
+        "2c8a85f39adfc6968430a24208a5a8ec0aaf69abeba875370fbeef0e430b3baf",
+    ),
+    (
+        4,
+        7,
+        "1338c56890e922e67ba4697b197d55b1b0e3e410ecd73ceb58fb33ad82ea148e",
+    ),
+    (
+        7,
+        11,
+        "eafd4f80b497adface3eba694f396fe09e46595abed681959dae04f0fc406e28",
+    ),
+    (
+        8,
+        15,
+        "31f048b02ee792bfa7ff4e5ebc83ea4a909e835b1c705f45168b2b528e85debb",
+    ),
+    (
+        11,
+        19,
+        "a9ed7665fb7efa70fa15abbb7a19b7c8f1992875b55c24179d6a6858752a9801",
+    ),
+    (
+        16,
+        31,
+        "f8502f8545b5e5885a5c3379d466a470bfbce81b603d391caf2687fd8edb8254",
+    ),
+    (
+        19,
+        35,
+        "0406db5a971760f79edf9c40f611d28e0dda54ba47f1295070e03b5546c86097",
+    ),
+    (
+        31,
+        57,
+        "e6368a012520f7ce21818581a08a4edadc4669c177bd514d38142174570b8050",
+    ),
+    (
+        100,
+        197,
+        "19c363840cc1bbb226581a30e80ba13d51d2f59288eb77805e8a3ae061c28a79",
+    ),
+    (
+        1000,
+        1994,
+        "1a684bbc550ffd46add610bbdb3d089b7e16a3dcdcd702e5f20a6d482e440056",
+    ),
+];
+
+pub(super) const NODES_OF_11: [&str; 19] = [
+    "374708fff7719dd5979ec875d56cd2286f6d3cf7ec317a3b25632aab28ec37bb",
+    "532deabf88729cb43995ab5a9cd49bf9b90a079904dc0645ecda9e47ce7345a9",
+    "5d7e8e2cca269ec271671f55efdbaab04dc9ab4d7394b0fa2bb4e7703b8b1f2f",
+    "0b2d48717d29b579226a7c52e19a15a5032cfdf3ab2d96464667c28a241e6f09",
+    "409c2895c6fa6bcc215e71683ddd785857ffd6a011d9d4f49ff54731ea4a60df",
+    "a6661a0223138c211adec56a9e1e30fd084ffc06455754dec07eda72cfdd376f",
+    "af671e95438a19bbc0230c1c7994845f703d759a5846e1330d0e310fc49b1c9c",
+    "811df171d767cf80c5520c19761f908241b20d240ef02ef3a45c5749c7fb9302",
+    "b8d0f2e0ba971732c6e732177d78d17e4404a32222aaf0a403886f733f2cf8ba",
+    "545490de4a40680a220dbbcd9a1b001607b5dc929bc2960f0947b9ef63cfeecc",
+    "4e2d255b54e484cfba15fd965cc8fe555190e19174363d27aa7eb8384c80312f",
+    "1b6ba94ff1c5ee1e39bd1db36d80cb74404561cbe946a371271a4b53fc402bf3",
+    "9db4fae12ec3a59fd75fae34055db3d2c2a6a69cbf2f3d083f47ae34e2cda5e0",
+    "309ef9a1a5f2afcdff11cbd5ef8c3a584087de192f624ebd97b16c861fd74bf1",
+    "79b61b14cbfdefcc4f09068e53ecd13c5ba6f11748757891c5434d4de451f7a4",
+    "29ac84e2cd421d24de879617870d5a989e0a594f1ad957a02a89fd77619ddb55",
+    "3ea018d63d33a992152120166ffc3ac8910455033f5da228ba898014782ae170",
+    "7772e9731da65c86a98080a7bcc485db4a93414eb0f53837f578f6906c1c82bb",
+    "fc1875992c640f1f23692aedff8106fd31b7e0431a096cd0ad3c8d600eb0e486",
+];
+
+pub(super) const PROOFS_AT_11: [(u64, u64, &str); 4] = [
+    (0, 11, "0b00"),
+    (
+        9,
+        10,
+        "0b03\
+         79b61b14cbfdefcc4f09068e53ecd13c5ba6f11748757891c5434d4de451f7a4\
+         fc1875992c640f1f23692aedff8106fd31b7e0431a096cd0ad3c8d600eb0e486\
+         29ac84e2cd421d24de879617870d5a989e0a594f1ad957a02a89fd77619ddb55",
+    ),
+    (
+        10,
+        11,
+        "0b01\
+         e66060354b9387755ceaf135d67de9a746374eab89ba00707492bf2ba01c0fae",
+    ),
+    (
+        4,
+        6,
+        "0b04\
+         7772e9731da65c86a98080a7bcc485db4a93414eb0f53837f578f6906c1c82bb\
+         fc1875992c640f1f23692aedff8106fd31b7e0431a096cd0ad3c8d600eb0e486\
+         af671e95438a19bbc0230c1c7994845f703d759a5846e1330d0e310fc49b1c9c\
+         9db4fae12ec3a59fd75fae34055db3d2c2a6a69cbf2f3d083f47ae34e2cda5e0",
+    ),
+];
