@@ -197,7 +197,7 @@ impl Route {
 }
 
 /// The peer that an address names at its end.
-fn named(address: &Multiaddr) -> Option<PeerId> {
+pub(crate) fn named(address: &Multiaddr) -> Option<PeerId> {
     match address.iter().last() {
         Some(Protocol::P2p(peer)) => Some(peer),
         _ => None,

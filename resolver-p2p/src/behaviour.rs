@@ -37,7 +37,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use outcomes::{failure, ip_of, is_unsupported, status_of};
+pub use outcomes::ip_of;
+use outcomes::{failure, is_unsupported, status_of};
 
 type Inner = request_response::Behaviour<Codec>;
 

@@ -46,7 +46,7 @@ mod resolver;
 mod serve;
 mod shared;
 
-pub use behaviour::Behaviour;
+pub use behaviour::{Behaviour, ip_of};
 pub use codec::Codec;
 pub use config::Config;
 pub use event::Event;

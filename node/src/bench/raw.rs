@@ -3,6 +3,7 @@
 //! TCP, Noise and Yamux with one substream a request, as in a real node; answers of 1 MiB, four in flight from each
 //! server; nothing is verified, stored or read. Servers and client are processes of their own.
 
+use crate::dialing::named;
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::core::upgrade::Version;
@@ -145,7 +146,7 @@ fn behaviour() -> Behaviour {
 
 /// Dial `server`; returns its name.
 pub(super) fn dial<B: NetworkBehaviour>(swarm: &mut Swarm<B>, server: &Multiaddr) -> Result<PeerId, Error> {
-    let Some(Protocol::P2p(peer)) = server.iter().last() else {
+    let Some(peer) = named(server) else {
         return Err(Error::Address(server.clone()));
     };
     swarm.dial(server.clone()).map_err(|error| Error::Server {

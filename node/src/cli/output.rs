@@ -5,6 +5,7 @@
 use super::Failure;
 use serde::Serialize;
 use std::io::Write;
+use std::time::Duration;
 
 /// Print `text`, or `value` as one line of JSON.
 ///
@@ -61,6 +62,11 @@ pub(super) fn unless_failed<T>(json: bool, ended: Result<T, Failure>) -> Result<
 pub(super) fn counted(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {what}{s}")
+}
+
+/// `1m 30s`, up to some thirty years.
+pub(super) fn time(seconds: f64) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(seconds.clamp(0.0, 1e9) as u64))
 }
 
 /// Print why the command failed.

@@ -74,28 +74,29 @@ impl OrderArgs {
     }
 }
 
-/// The part of a peer that is shown in words.
-#[derive(Deserialize)]
-struct PeerView {
-    peer_id: String,
-    state: String,
-    trust: f64,
-    rate: Option<f64>,
-    window: u64,
-    in_flight: u64,
-    ops: u64,
-    refused: u64,
-    offences: u64,
-    recent_offences: Vec<OffenceView>,
-    ban_until: Option<f64>,
-    ban_left_s: Option<f64>,
+/// The part of a peer that is shown, here and by `cordee top`.
+#[derive(Debug, Deserialize)]
+pub(super) struct PeerView {
+    pub(super) peer_id: String,
+    pub(super) state: String,
+    pub(super) trust: f64,
+    pub(super) rate: Option<f64>,
+    pub(super) window: u64,
+    pub(super) in_flight: u64,
+    pub(super) ops: u64,
+    pub(super) refused: u64,
+    pub(super) offences: u64,
+    pub(super) recent_offences: Vec<OffenceView>,
+    pub(super) ban_reason: Option<String>,
+    pub(super) ban_until: Option<f64>,
+    pub(super) ban_left_s: Option<f64>,
 }
 
-#[derive(Deserialize)]
-struct OffenceView {
-    reason: String,
-    what: String,
-    at: f64,
+#[derive(Debug, Deserialize)]
+pub(super) struct OffenceView {
+    pub(super) reason: String,
+    pub(super) what: String,
+    pub(super) at: f64,
 }
 
 impl PeerView {
@@ -125,8 +126,7 @@ impl PeerView {
             );
         }
         if let (Some(until), Some(left)) = (self.ban_until, self.ban_left_s) {
-            let left = Duration::from_secs(left.clamp(0.0, 1e9) as u64);
-            let left = humantime::format_duration(left);
+            let left = output::time(left);
             let _ = write!(text, "\n    banned until {}, {left} more", date(until));
         }
         text

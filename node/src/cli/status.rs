@@ -89,12 +89,10 @@ impl StatusView {
             Some(target) => write!(text, "{} of {} operations", self.size, target.end),
             None => write!(text, "{}", output::counted(self.size, "operation")),
         };
-        let seconds =
-            |seconds: f64| humantime::format_duration(Duration::from_secs(seconds.clamp(0.0, 1e9) as u64));
         if self.state == "syncing" {
             let _ = write!(text, ", {:.0}/s", self.ops_per_s);
             if let Some(eta) = self.eta_s {
-                let _ = write!(text, ", {} more", seconds(eta));
+                let _ = write!(text, ", {} more", output::time(eta));
             }
         }
         let _ = write!(text, ", {}", output::counted(self.peers, "peer"));
@@ -107,7 +105,7 @@ impl StatusView {
         {
             let _ = write!(text, "\ntarget {root}@{start}..{end}");
             if let (Some(height), Some(age)) = (height, self.checkpoint_age_s) {
-                let _ = write!(text, ", checkpoint {height}, made {} ago", seconds(age));
+                let _ = write!(text, ", checkpoint {height}, made {} ago", output::time(age));
             }
         } else {
             text += "\nno target yet";

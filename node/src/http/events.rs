@@ -6,7 +6,7 @@
 //! minute (`guard`).
 
 use super::failure;
-use crate::facts::Facts;
+use crate::facts::{Facts, Status};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
@@ -48,7 +48,7 @@ impl Streams {
             Listener {
                 streams: self,
                 _place: place,
-                first: true,
+                pause: Duration::ZERO,
             },
             Listener::next,
         );
@@ -60,31 +60,30 @@ struct Listener {
     streams: Streams,
     /// Given back when the stream ends.
     _place: OwnedSemaphorePermit,
-    first: bool,
+    /// Until the next event; the first one comes at once.
+    pause: Duration,
 }
 
 impl Listener {
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
-        let facts = &self.streams.facts;
-        if !std::mem::take(&mut self.first) {
-            let pause = if facts.status().state == "syncing" {
-                500
-            } else {
-                2000
-            };
+        if !self.pause.is_zero() {
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(pause)) => {}
+                () = tokio::time::sleep(self.pause) => {}
                 // Nothing is ever sent: it closes.
                 _ = self.streams.open.changed() => return None,
             }
         }
-        let event = Event::default().event("now").data(now(&self.streams.facts));
+        let status = self.streams.facts.status();
+        self.pause = Duration::from_millis(if status.state == "syncing" { 500 } else { 2000 });
+        let event = Event::default()
+            .event("now")
+            .data(now(&self.streams.facts, &status));
         Some((Ok(event), self))
     }
 }
 
 /// Everything that the page shows.
-fn now(facts: &Facts) -> String {
+fn now(facts: &Facts, status: &Status) -> String {
     let mut peers = facts.peers();
     let known = peers.len();
     peers.sort_by_key(|peer| {
@@ -97,7 +96,7 @@ fn now(facts: &Facts) -> String {
     });
     peers.truncate(PEERS);
     json!({
-        "status": facts.status(),
+        "status": status,
         "ranges": facts.ranges(),
         "peers": peers,
         "peers_known": known,

@@ -7,12 +7,12 @@
 //!
 //! Neighbours, or a host of a private range, that have most of them begun give way first.
 
+use cordee_resolver_p2p::ip_of;
 use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable};
 use libp2p::core::Transport;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent};
-use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -107,13 +107,8 @@ impl Bounded {
     }
 
     fn bound(&self, from: &Multiaddr, upgrade: Upgrade) -> Upgrade {
-        let ip = from.iter().find_map(|part| match part {
-            Protocol::Ip4(ip) => Some(ip.into()),
-            Protocol::Ip6(ip) => Some(ip.into()),
-            _ => None,
-        });
         let (abort, registration) = AbortHandle::new_pair();
-        let (number, ended) = lock(&self.waiting).on_begin(ip, abort);
+        let (number, ended) = lock(&self.waiting).on_begin(ip_of(from), abort);
         if let Some(ended) = ended {
             ended.abort();
         }

@@ -4,6 +4,7 @@
 //! here; and one that lies tells others'. Who is connected over the internet is believed no private address.
 
 use super::finding::ADDRESSES;
+use crate::dialing::named;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
@@ -51,7 +52,7 @@ pub(super) fn of_peer(peer: &PeerId, told: &[Multiaddr], from: Reach, circuits: 
             continue;
         }
         let mut address = address.clone();
-        if let Some(Protocol::P2p(named)) = address.iter().last() {
+        if let Some(named) = named(&address) {
             if named != *peer {
                 continue;
             }

@@ -79,8 +79,8 @@ impl Seen {
 
     /// The root of all that it has.
     pub(super) fn root(self) -> Option<String> {
-        let root = self.target.map(|target| target.root);
-        root.filter(|_| self.state == "following")
+        let follows = self.follows();
+        self.target.map(|target| target.root).filter(|_| follows)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The page of a node in a real browser, while a sync runs among liars; and the bound on who listens.
 
 use crate::browser::Page;
-use crate::nodes::{Node, cordee, stderr};
+use crate::nodes::{Node, cordee, free_address, stderr};
 use serde_json::json;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -23,11 +23,7 @@ fn the_page_follows_a_sync_and_shows_the_liar_with_its_reason() {
     let honest = publisher.serve(&slow);
     let liar = other.serve_lying("flipped-operation");
     let copy = Node::new(place.path(), "copy");
-    let http = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
+    let http = free_address().to_string();
     let mut sync = copy.sync(&target, &[honest.address("tcp"), liar.address("tcp")]);
     let mut sync = sync
         .args(["--http", &http])

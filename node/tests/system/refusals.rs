@@ -2,6 +2,7 @@
 
 use crate::network::{Network, get, until};
 use crate::nodes::Serving;
+use crate::watched;
 use bytes::Bytes;
 use cordee_node::believing::now;
 use cordee_node::checkpoints::read_file;
@@ -50,20 +51,10 @@ impl Shower {
     }
 }
 
-fn metrics(serving: &Serving) -> String {
-    let url = format!("http://{}/metrics", serving.http());
-    ureq::get(&url)
-        .call()
-        .unwrap()
-        .body_mut()
-        .read_to_string()
-        .unwrap()
-}
-
 /// How often this was the reason.
 fn count(serving: &Serving, reason: &str) -> u64 {
     let name = format!("cordee_checkpoint_refusals_total{{reason=\"{reason}\"}} ");
-    let metrics = metrics(serving);
+    let metrics = watched::get(serving.http(), "/metrics").unwrap();
     let found = metrics.lines().find_map(|line| line.strip_prefix(&name));
     found.map_or(0, |count| count.parse().unwrap())
 }

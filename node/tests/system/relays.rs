@@ -2,6 +2,7 @@
 
 use crate::network::{Network, follows, until, write};
 use crate::nodes::{Node, Serving, json, stderr};
+use crate::watched::get;
 
 /// A relay without a database: it has a policy, so it waits.
 fn relay(network: &Network) -> Serving {
@@ -67,6 +68,7 @@ fn two_nodes_that_met_through_a_relay_go_on_without_it() {
     let joiner = network.serve(&network.joiner, &with);
     follows(&joiner, &first);
     until("a direct connection", || {
+        let metrics = |node: &Serving| get(node.http(), "/metrics").unwrap();
         let metrics = metrics(&joiner) + &metrics(&publisher);
         metrics
             .lines()
@@ -77,14 +79,4 @@ fn two_nodes_that_met_through_a_relay_go_on_without_it() {
     drop(relay);
     let next = write(&publisher, 2);
     follows(&joiner, &next);
-}
-
-fn metrics(serving: &Serving) -> String {
-    let url = format!("http://{}/metrics", serving.http());
-    ureq::get(&url)
-        .call()
-        .unwrap()
-        .body_mut()
-        .read_to_string()
-        .unwrap()
 }

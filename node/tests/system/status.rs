@@ -1,7 +1,6 @@
 //! What `cordee status` says, word for word, where a node or a sync gets no further.
 
-use crate::nodes::{Node, Serving, cordee, json, stderr};
-use std::net::TcpListener;
+use crate::nodes::{Node, Serving, cordee, free_address, json, stderr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,11 +44,7 @@ struct Watched(Child, String);
 
 impl Watched {
     fn start(mut sync: Command) -> Self {
-        let http = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .to_string();
+        let http = free_address().to_string();
         sync.args(["--http", &http])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -84,11 +79,7 @@ fn a_sync_from_silent_peers_or_to_a_target_that_nobody_has_says_so() {
     drop(sync);
 
     let nobody = Node::new(place.path(), "nobody");
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_address().port();
     let address = format!("/ip4/127.0.0.1/tcp/{port}");
     let sync = Watched::start(nobody.sync(&target, &[&address]));
     says(

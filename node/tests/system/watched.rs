@@ -1,8 +1,8 @@
 //! A sync that is watched while it runs: status and metrics over HTTP, from the same progress (W28).
 
-use crate::nodes::{Node, cordee, json, stderr};
+use crate::nodes::{Node, cordee, free_address, json, stderr};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -35,11 +35,7 @@ fn status_and_metrics_follow_a_sync() {
         ("CORDEE_SERVE__BURST_BYTES", "0"),
     ]);
     let copy = Node::new(place.path(), "copy");
-    let http = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
+    let http = free_address().to_string();
     let mut sync = copy.sync(&target, &[slow.address("tcp")]);
     sync.args(["--http", &http]).stdout(Stdio::null());
     let mut sync = sync.spawn().unwrap();

@@ -3,7 +3,8 @@
 use super::any::{floor, ordered, unordered};
 use super::batch::{Batch, Unfit};
 use super::draft::{Draft, Place, Writer};
-use super::index::{Covered, Index, MemoryIndex};
+use super::follow::{follow, replay};
+use super::index::{Index, MemoryIndex};
 use super::keys::Keys;
 use super::kind::{Family, Kind};
 use super::view::{View, value_of};
@@ -15,7 +16,7 @@ use crate::mmr::{Edge, Location, Nodes};
 use crate::sync::Target;
 use crate::sync::verify::Verified;
 use bytes::Bytes;
-use std::ops::{Bound, Range};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Why a database refused.
@@ -65,7 +66,7 @@ pub struct Db<J, I = MemoryIndex> {
     pub(super) retention: Option<Retention>,
 }
 
-type Outcome<T, J> = Result<T, Error<<J as Nodes>::Error>>;
+pub(super) type Outcome<T, J> = Result<T, Error<<J as Nodes>::Error>>;
 
 /// What an index failed with.
 pub(super) fn index<E: std::error::Error>(error: impl std::error::Error + Send + Sync + 'static) -> Error<E> {
@@ -412,93 +413,5 @@ impl<J: Journal, I: Index> Db<J, I> {
         below
             .filter(|_| draft.kind == self.kind())
             .ok_or(Error::Stale(self.log.size()))
-    }
-}
-
-/// The state of `log`, which is complete and has this floor: from where `index` follows it, or else from the beginning.
-fn follow<J: Journal, I: Index>(
-    log: &Log<J>,
-    kind: Kind,
-    index: I,
-    floor: Option<Location>,
-) -> Outcome<Keys<I>, J> {
-    let covered = match index.covered() {
-        Ok(covered) => fits(log, kind, &covered)?.map(|()| covered),
-        Err(why) => Err(why),
-    };
-    match covered {
-        Ok(covered) => {
-            let keys = Keys::covered(kind, index, &covered);
-            let mut keys = replay(log, keys, covered.range.end..log.size())?;
-            if floor.is_none() {
-                // Below a floor nothing is active; but an immutable log may have been pruned since.
-                keys.prune(log.bounds().start).map_err(self::index)?;
-            }
-            Ok(keys)
-        }
-        Err(why) => {
-            let start = floor.unwrap_or(log.bounds().start);
-            let operations = log.size().since(start);
-            tracing::info!(operations, "the key index is made from the log: {why}");
-            replay(
-                log,
-                Keys::with_index(kind, index).fresh(operations),
-                start..log.size(),
-            )
-        }
-    }
-}
-
-/// An index that is further behind is made anew: a replay on top of it keeps its changes in memory, about 120 bytes each.
-const MAX_BEHIND: u64 = 1 << 20;
-
-/// Whether an index that follows a log as `covered` says follows the beginning of this one; why not, otherwise.
-fn fits<J: Journal>(log: &Log<J>, kind: Kind, covered: &Covered) -> Outcome<Result<(), String>, J> {
-    let (held, range) = (log.bounds(), &covered.range);
-    if range.end > held.end {
-        let text = format!("the old one reaches to {}, the log to {}", range.end, held.end);
-        return Ok(Err(text));
-    }
-    let behind = held.end.since(range.end);
-    if behind > MAX_BEHIND {
-        return Ok(Err(format!("the old one is {behind} operations behind the log")));
-    }
-    if range.end < held.start {
-        let text = format!(
-            "the old one reaches to {}, the log begins at {}",
-            range.end, held.start
-        );
-        return Ok(Err(text));
-    }
-    if !kind.is_any() && range.start > held.start {
-        let text = format!("the old one begins at {}, the log at {}", range.start, held.start);
-        return Ok(Err(text));
-    }
-    match log.proven_root(range.end)? {
-        root if root == covered.root => Ok(Ok(())),
-        _ => Ok(Err("the old one is of another log".into())),
-    }
-}
-
-/// Let `keys` take `range` into account, which ends behind a commit.
-fn replay<J: Journal, I: Index>(
-    log: &Log<J>,
-    mut keys: Keys<I>,
-    range: Range<Location>,
-) -> Outcome<Keys<I>, J> {
-    let mut last = (range.start, keys.last()?);
-    log.scan(range, |at, operation| {
-        last = (at, Some(keys.replay_one(at, operation)?));
-        Ok::<_, Error<J::Error>>(true)
-    })?;
-    match last {
-        (_, Some(Replayed::Commit(_))) => {
-            keys.settle().map_err(index)?;
-            Ok(keys)
-        }
-        (at, _) => {
-            let source = codec::Error::Invalid("not the commit that a database ends in");
-            Err(Malformed { at, source }.into())
-        }
     }
 }

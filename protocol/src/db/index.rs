@@ -100,6 +100,24 @@ pub trait Index: Send + Sized {
     fn cover(&mut self, covered: Covered, bytes: u64) -> Result<(), Self::Error>;
 }
 
+/// The first key that `is_active`, met by stepping with `nearest` from `bound` on: what it finds may be gone by later changes.
+///
+/// # Errors
+/// Those of either.
+pub fn nearest_active<E>(
+    bound: Bound<&Key>,
+    nearest: impl Fn(Bound<&Key>) -> Result<Option<Key>, E>,
+    is_active: impl Fn(&Key) -> Result<bool, E>,
+) -> Result<Option<Key>, E> {
+    let mut found = nearest(bound)?;
+    while let Some(key) = found
+        && !is_active(&key)?
+    {
+        found = nearest(Bound::Excluded(&key))?;
+    }
+    Ok(found)
+}
+
 /// An index in memory, made from the log at every start.
 #[derive(Clone, Debug)]
 pub struct MemoryIndex(Keys);

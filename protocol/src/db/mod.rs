@@ -20,6 +20,7 @@ pub mod batch;
 pub mod claim;
 pub mod database;
 pub mod draft;
+mod follow;
 mod immutable;
 pub mod index;
 mod keyless;

@@ -2,7 +2,7 @@
 
 use super::database::{Error, index};
 use super::draft::Layer;
-use super::index::Index;
+use super::index::{Index, nearest_active};
 use super::keys::Keys;
 use super::{Key, Operation};
 use crate::log::{Journal, Log, authenticated};
@@ -91,13 +91,7 @@ impl<J: Journal, I: Index> View<'_, J, I> {
         bound: Bound<&Key>,
         nearest: impl Fn(Bound<&Key>) -> Outcome<Option<Key>, J>,
     ) -> Outcome<Option<Key>, J> {
-        let mut found = nearest(bound)?;
-        while let Some(key) = found
-            && self.get(&key)?.is_none()
-        {
-            found = nearest(Bound::Excluded(&key))?;
-        }
-        Ok(found)
+        nearest_active(bound, nearest, |key| Ok(self.get(key)?.is_some()))
     }
 
     /// The operation at `at`.

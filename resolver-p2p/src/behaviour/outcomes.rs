@@ -49,7 +49,8 @@ pub(super) fn is_unsupported(error: &OutboundFailure) -> bool {
     }
 }
 
-pub(super) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+/// The first IP address in `address`; `None` for names.
+pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     address.iter().find_map(|part| match part {
         multiaddr::Protocol::Ip4(ip) => Some(ip.into()),
         multiaddr::Protocol::Ip6(ip) => Some(ip.into()),

@@ -1,18 +1,19 @@
 //! What `cordee top` draws: pure, from a node's answers to a screen.
 
+use crate::cli::output;
+use crate::cli::peers::PeerView;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Gauge, Paragraph, Row, Sparkline, Table, Wrap};
 use serde::Deserialize;
-use std::time::Duration;
 
 /// A node's answers.
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) status: Status,
-    pub(super) peers: Vec<Peer>,
+    pub(super) peers: Vec<PeerView>,
 }
 
 /// The part of a status that is drawn.
@@ -34,27 +35,6 @@ struct Target {
     start: u64,
     end: u64,
     height: Option<u64>,
-}
-
-/// The part of a peer that is drawn.
-#[derive(Debug, Deserialize)]
-pub(super) struct Peer {
-    peer_id: String,
-    state: String,
-    trust: f64,
-    rate: Option<f64>,
-    window: u64,
-    in_flight: u64,
-    ops: u64,
-    refused: u64,
-    offences: u64,
-    ban_reason: Option<String>,
-    recent_offences: Vec<Offence>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Offence {
-    what: String,
 }
 
 /// Draw it. `rates`: operations a second at the looks so far; `trouble`: why the last look failed.
@@ -99,22 +79,19 @@ pub(super) fn draw(frame: &mut Frame<'_>, shown: &Shown, rates: &[u64], trouble:
 
 fn numbers(status: &Status) -> String {
     let mut text = format!("{:.0}/s", status.ops_per_s);
-    let time = |seconds: f64| {
-        humantime::format_duration(Duration::from_secs(seconds.clamp(0.0, 1e9) as u64)).to_string()
-    };
     if let Some(eta) = status.eta_s.filter(|_| status.state == "syncing") {
-        text += &format!("   {} more", time(eta));
+        text += &format!("   {} more", output::time(eta));
     }
     text += &format!("   peers {}", status.peers);
     let height = status.target.as_ref().and_then(|target| target.height);
     if let (Some(height), Some(age)) = (height, status.checkpoint_age_s) {
-        text += &format!("   checkpoint {height}, {} old", time(age));
+        text += &format!("   checkpoint {height}, {} old", output::time(age));
     }
     text
 }
 
 /// The banned and the busy first.
-fn peer_table(peers: &[Peer], bold: Style) -> Table<'_> {
+fn peer_table(peers: &[PeerView], bold: Style) -> Table<'_> {
     let mut order: Vec<_> = peers.iter().collect();
     order.sort_by_key(|peer| (peer.state != "banned", peer.in_flight == 0, peer.ops == 0));
     let rows = order.into_iter().map(|peer| {
@@ -183,7 +160,7 @@ mod tests {
               "ops": 50, "refused": 0, "offences": 0, "ban_reason": null, "recent_offences": [] },
             { "peer_id": "12D3KooWLiar0000", "state": "banned", "trust": -50.0, "rate": null, "window": 1, "in_flight": 0,
               "ops": 0, "refused": 1, "offences": 1, "ban_reason": "lie",
-              "recent_offences": [{ "what": "gave an answer that fails verification" }] },
+              "recent_offences": [{ "reason": "lie", "at": 1.0, "what": "gave an answer that fails verification" }] },
         ]);
         let mut shown = Shown {
             status: serde_json::from_value(status).unwrap(),

@@ -68,7 +68,7 @@ mod write;
 use super::error::Error;
 use super::file::{Files, OsFiles};
 use cordee_protocol::Location;
-use cordee_protocol::db::index::{Covered, Index};
+use cordee_protocol::db::index::{Covered, Index, nearest_active};
 use cordee_protocol::db::{Family, Key, Kind};
 use mark::Mark;
 use merge::{Source, merge, merge_to_table};
@@ -231,13 +231,7 @@ impl<F: Files + 'static> DiskIndex<F> {
         if self.place.kind.family() != Family::AnyOrdered {
             return Ok(None);
         }
-        let mut found = nearest(bound)?;
-        while let Some(key) = found
-            && self.get(&key)?.is_none()
-        {
-            found = nearest(Bound::Excluded(&key))?;
-        }
-        Ok(found)
+        nearest_active(bound, nearest, |key| Ok(self.get(key)?.is_some()))
     }
 
     fn overlays(&self) -> impl Iterator<Item = &Overlay> {
