@@ -30,7 +30,7 @@ pub struct Options {
     pub peers: usize,
     /// How often; the report has medians.
     pub runs: usize,
-    /// After each run make another, with the first server throttled to so many bytes a second.
+    /// In each run also sync with the first server throttled to so many bytes a second, and without that server.
     pub slow_peer: Option<u32>,
 }
 
@@ -52,9 +52,16 @@ pub struct Report {
     /// The same with one server throttled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_peer_sync_s: Option<f64>,
-    /// What the throttled server costs: how much longer that takes, as a share. Of each pair of runs; negative if it took less.
+    /// How much longer that takes than with all of them fast, as a share of each run; negative if it took less. It has
+    /// two parts: that a fast server is missing, and that a slow one is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_peer_cost: Option<f64>,
+    /// The same from the fast servers alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_slow_peer_sync_s: Option<f64>,
+    /// The second part: how much longer it takes with the throttled server than without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_peer_harm: Option<f64>,
     /// Operations a second.
     pub ops_per_s: f64,
     /// Encoded bytes a second.
@@ -118,6 +125,8 @@ struct Run {
     sync_s: f64,
     /// With one server throttled.
     slow_s: f64,
+    /// Without that one.
+    without_s: f64,
     raw_s: f64,
     open_s: f64,
     client: Usage,
@@ -142,21 +151,28 @@ impl Bench {
             .finish()
             .await?;
 
-        let mut slow_s = f64::NAN;
-        // The disk may still be busy with the sync before: of two runs, each kind is first once.
-        let slow_first = n.is_multiple_of(2);
-        if let Some(slow) = slow.filter(|_| slow_first) {
-            slow_s = self.sync_with_slow(n, servers, slow).await?;
-        }
+        let fast: Vec<_> = servers.iter().collect();
+        let fewer = &fast[1..];
+        let (mut measured, mut client, mut server) = ([f64::NAN; 3], Usage::default(), Usage::default());
         let name = format!("client-{n}");
         let folder = make(&self.setting.folder(&name))?;
-        let before = usage(servers);
-        let all: Vec<_> = servers.iter().collect();
-        let (sync_s, client) = self.sync(&name, &folder, &all).await?;
-        let after = usage(servers);
-        if let Some(slow) = slow.filter(|_| !slow_first) {
-            slow_s = self.sync_with_slow(n, servers, slow).await?;
+        // The disk may still be busy with the sync before: each kind comes first, second and third as often.
+        for kind in (0..3).map(|turn| (turn + n) % 3) {
+            measured[kind] = match (kind, slow) {
+                (0, _) => {
+                    let before = usage(servers);
+                    let (seconds, used) = self.sync(&name, &folder, &fast).await?;
+                    let after = usage(servers);
+                    (client.cpu_s, client.peak_rss_mib) = (used.cpu_s, used.peak_rss_mib);
+                    (server.cpu_s, server.peak_rss_mib) = (after.cpu_s - before.cpu_s, after.peak_rss_mib);
+                    seconds
+                }
+                (1, Some(slow)) => self.sync_once(n, &[fewer, &[slow]].concat()).await?,
+                (2, Some(_)) if !fewer.is_empty() => self.sync_once(n, fewer).await?,
+                _ => f64::NAN,
+            };
         }
+        let [sync_s, slow_s, without_s] = measured;
 
         let opener = ["bench", "open", "-C", path(folder.path())];
         let (open_s, _) = self.setting.time(&format!("open-{n}"), &opener).await?;
@@ -165,26 +181,20 @@ impl Bench {
         Ok(Run {
             sync_s,
             slow_s,
+            without_s,
             raw_s: raw.seconds,
             open_s,
-            client: Usage {
-                cpu_s: client.cpu_s,
-                peak_rss_mib: client.peak_rss_mib,
-            },
-            server: Usage {
-                cpu_s: after.cpu_s - before.cpu_s,
-                peak_rss_mib: after.peak_rss_mib,
-            },
+            client,
+            server,
             disk_bytes,
         })
     }
 
-    /// The time of a sync with the throttled server in the place of another.
-    async fn sync_with_slow(&self, n: usize, servers: &[Server], slow: &Server) -> Result<f64, Error> {
-        let name = format!("client-{n}-slow");
+    /// The time of a sync whose copy is not kept.
+    async fn sync_once(&self, n: usize, servers: &[&Server]) -> Result<f64, Error> {
+        let name = format!("client-{n}-beside");
         let folder = make(&self.setting.folder(&name))?;
-        let all: Vec<_> = servers[1..].iter().chain([slow]).collect();
-        let (seconds, _) = self.sync(&name, &folder, &all).await?;
+        let (seconds, _) = self.sync(&name, &folder, servers).await?;
         std::fs::remove_dir_all(folder.path())?;
         Ok(seconds)
     }
@@ -209,7 +219,7 @@ impl Bench {
             of(|run| run.sync_s),
             of(|run| run.raw_s),
         );
-        let slow = |figure: fn(&Run) -> f64| self.options.slow_peer.map(|_| of(figure));
+        let slow = |figure: fn(&Run) -> f64| Some(of(figure)).filter(|figure| !figure.is_nan());
         let megabytes = self.setting.encoded_bytes as f64 / 1e6;
         Report {
             ops,
@@ -220,6 +230,8 @@ impl Bench {
             sync_s,
             slow_peer_sync_s: slow(|run| run.slow_s),
             slow_peer_cost: slow(|run| run.slow_s / run.sync_s - 1.0),
+            without_slow_peer_sync_s: slow(|run| run.without_s),
+            slow_peer_harm: slow(|run| run.slow_s / run.without_s - 1.0),
             ops_per_s: to_thousandths(ops as f64 / sync_s),
             mb_per_s: to_thousandths(megabytes / sync_s),
             raw_s,

@@ -70,7 +70,8 @@ struct Sync {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
     peers: u64,
 
-    /// After each run make another with one of the servers throttled to so many bytes a second, and tell what that costs
+    /// In each run also sync with one of the servers throttled to so many bytes a second, and without that server, and
+    /// tell what it costs
     #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     slow_peer: Option<u32>,
 
@@ -269,16 +270,17 @@ impl Sync {
 }
 
 fn table(report: &sync::Report) -> String {
-    let slow = match (report.slow_peer_sync_s, report.slow_peer_cost) {
-        (Some(seconds), Some(cost)) => {
-            let percent = 100.0 * cost;
-            format!(
-                "\nwith one server throttled {seconds:.2} s   (it costs {percent:.1} %, the median of {} pairs)",
-                report.runs
-            )
-        }
-        _ => String::new(),
-    };
+    let mut slow = String::new();
+    if let (Some(seconds), Some(cost)) = (report.slow_peer_sync_s, report.slow_peer_cost) {
+        let percent = 100.0 * cost;
+        slow += &format!("\nwith one server throttled {seconds:.2} s   ({percent:+.1} % of the sync above)");
+    }
+    if let (Some(seconds), Some(harm)) = (report.without_slow_peer_sync_s, report.slow_peer_harm) {
+        let percent = 100.0 * harm;
+        slow += &format!(
+            "\nwithout that server {seconds:.2} s   (its being there costs {percent:+.1} % of that)"
+        );
+    }
     format!(
         "{ops} operations, {mb:.1} MB, from {peers} peers; medians of {runs} runs\n\
          sync      {sync_s:.2} s   {ops_per_s:.0} operations/s   {mb_per_s:.1} MB/s\n\
