@@ -245,12 +245,21 @@ impl Folder {
         paths.into_iter().map(read).collect()
     }
 
-    /// What the operator trusts; `None` if no signer is named.
+    /// What the operator trusts; `None` if no signer is named, and this node is not to sign.
     ///
     /// # Errors
-    /// [`Error::Trust`].
+    /// [`Error::Trust`]; those of [`Self::keypair`].
     pub fn policy(&self) -> Result<Option<Policy>, Error> {
         let set = self.config.trust.set().map_err(Error::Trust)?;
+        let checkpoint = &self.config.checkpoint;
+        if set.is_none() && (checkpoint.publish || checkpoint.cosign) {
+            let setting = if checkpoint.publish { "publish" } else { "cosign" };
+            let id = self.keypair()?.public().to_peer_id();
+            return Err(Error::Trust(format!(
+                "`checkpoint.{setting}` is on, but `trust.signers` names nobody whose checkpoints count: name all who sign, \
+                 here and at every node; node.key of this one is {id}"
+            )));
+        }
         Ok(set.map(|signers| Policy {
             network: self.config.network.name.clone(),
             kind: self.config.network.kind.clone(),

@@ -332,3 +332,25 @@ fn top_for_scripts_is_a_line_a_look() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
     assert_eq!(json(&output)["status"]["state"], "following");
 }
+
+#[test]
+fn who_is_to_sign_has_to_say_whom_it_trusts() {
+    let place = tempfile::tempdir().unwrap();
+    let (node, _) = Node::publisher(place.path(), "publisher", 30);
+    let id = node.folder().keypair().unwrap().public().to_peer_id().to_string();
+    for setting in ["CORDEE_CHECKPOINT__PUBLISH", "CORDEE_CHECKPOINT__COSIGN"] {
+        let mut run = cordee(&[
+            "run",
+            "-C",
+            node.path().to_str().unwrap(),
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+            "--http",
+            "off",
+        ]);
+        let output = run.env(setting, "true").output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains("trust.signers") && said.contains(&id), "{said}");
+    }
+}
