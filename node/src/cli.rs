@@ -95,7 +95,8 @@ pub fn main() -> ExitCode {
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let cli = Cli::parse_from(args);
     let usual = match cli.command {
-        Command::Run(_) => "info,quinn=warn,quinn_proto=warn",
+        // A node that knows nobody yet is no trouble that Kademlia has to warn of: `status` says so.
+        Command::Run(_) => "info,quinn=warn,quinn_proto=warn,libp2p_swarm=warn,libp2p_kad=error",
         _ => "warn",
     };
     let ended = log_to_stderr(cli.log.as_deref().unwrap_or(usual)).and_then(|()| match cli.command {

@@ -351,13 +351,34 @@ pub fn parse_http(text: &str) -> Result<Option<SocketAddr>, String> {
     if matches!(text, "" | "off") {
         return Ok(None);
     }
-    let parsed = text.parse().map(Some);
+    let local = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
+    let parsed = local.as_deref().unwrap_or(text).parse().map(Some);
     parsed.map_err(|_| format!("{text:?} is not an address and port like 127.0.0.1:7371 (or off)"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn http_listens_at_an_address_and_port_or_not_at_all() {
+        for (text, expected) in [
+            ("127.0.0.1:7371", Ok(Some("127.0.0.1:7371"))),
+            ("localhost:7371", Ok(Some("127.0.0.1:7371"))),
+            ("[::1]:80", Ok(Some("[::1]:80"))),
+            ("off", Ok(None)),
+            ("", Ok(None)),
+            ("7371", Err(())),
+            ("localhost", Err(())),
+            ("localhost:70000", Err(())),
+            ("host:7371", Err(())),
+        ] {
+            let expected = expected.map(|address| address.map(|address| address.parse().unwrap()));
+            assert_eq!(parse_http(text).map_err(drop), expected, "{text}");
+        }
+    }
 
     #[test]
     fn the_file_that_init_writes_reads_back_to_the_defaults() {

@@ -14,46 +14,32 @@
 //! A node with `checkpoint.cosign` follows the checkpoint with the most signatures before it has enough of them, and signs it once
 //! it holds its root. If another one is accepted in the end, it goes back to the last accepted one.
 
+mod held;
 mod sign;
+mod syncing;
 
+use self::syncing::{Course, STALLED_AFTER};
 use crate::believing::Believing;
-use crate::bootstrap::Watched;
 use crate::facts::{Doing, Stage};
 use crate::folder::{Database, Folder};
 use crate::following::{self, Following};
 use crate::network::{Announcer, View};
 use crate::publishing::is_failed_write;
-use crate::runtime::TokioRuntime;
 use crate::source::{Shared, Shelf};
-use crate::why::{self, Teller};
 use cordee_protocol::sync::database::Behind;
-use cordee_protocol::sync::engine::{Channels, Engine};
-use cordee_protocol::sync::error::{Ended, Error as SyncError};
 use cordee_protocol::sync::observe::Observer;
-use cordee_protocol::sync::progress::{Meter, Progress};
-use cordee_protocol::wire::checkpoint::Signed;
 use cordee_protocol::{Location, Target};
 use cordee_resolver_p2p::Resolver;
 use libp2p::identity::Keypair;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc, watch};
-
-/// How often a sync's progress is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+use tokio::sync::{Notify, watch};
 
 /// How often a node says at which checkpoint it is.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// After a failure of its own, a node tries again after so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
-
-/// A sync beside the database that brings nothing for so long is given up for one into the folder, where the target starts above
-/// what is held: who holds what lies between may be nobody any more.
-const STALLED_AFTER: Duration = Duration::from_secs(30);
-
-/// Targets that wait for an engine; what comes beyond is newer and comes again.
-const UPDATES: usize = 16;
 
 /// Behind by more operations than this, a node says that it is syncing, and is not ready.
 const READY_WITHIN: u64 = 100_000;
@@ -92,15 +78,6 @@ enum Halt {
     Fork(String),
     /// Our own trouble.
     Failed(String),
-}
-
-/// Where a sync goes, and what is said of it.
-struct Course {
-    target: Target,
-    /// What to say if nothing comes; without, it is waited for.
-    gap: Option<String>,
-    /// Whether the database counts as following meanwhile.
-    near: bool,
 }
 
 impl Follower {
@@ -214,24 +191,6 @@ impl Follower {
         }
     }
 
-    /// Whether `database`, which is as far as the newest checkpoint or further, went through it.
-    fn check_newest(&self, database: &Shared) -> Result<(), Halt> {
-        let Some(newest) = self.believing.newest() else {
-            return Ok(());
-        };
-        let target = &newest.checkpoint().target;
-        let database = database.read().unwrap_or_else(PoisonError::into_inner);
-        match database.log().proven_root(target.end()) {
-            Ok(root) if root != *target.root() => Err(Halt::Fork(format!(
-                "a fork: the root of this node's log at {} operations is {root}, and the accepted checkpoint's is {}",
-                target.end(),
-                target.root()
-            ))),
-            // Or it lies before what is held here, and cannot be looked at.
-            _ => Ok(()),
-        }
-    }
-
     /// The target to aim at now.
     fn wanted(&self) -> Option<Target> {
         let cosigns = self.folder.config().checkpoint.cosign;
@@ -307,97 +266,6 @@ impl Follower {
         Ok(())
     }
 
-    /// Run a sync into `local`, and say meanwhile how it does.
-    ///
-    /// - `halt`: what an error of the local side means.
-    async fn sync<D: cordee_protocol::Database>(
-        &self,
-        local: D,
-        course: Course,
-        news: &mut watch::Receiver<u64>,
-        halt: impl Fn(&D::Error) -> Halt,
-    ) -> Result<D::Output, Halt> {
-        let (progress, seen) = watch::channel(Progress::default());
-        let (updates, update_rx) = mpsc::channel(UPDATES);
-        let channels = Channels {
-            progress: Some(progress),
-            update_rx: Some(update_rx),
-            observer: Some(Arc::clone(&self.observer)),
-            ..Channels::default()
-        };
-        let engine = Engine::new(
-            self.folder.config().engine(),
-            course.target.clone(),
-            local,
-            self.resolver.clone(),
-            Arc::new(TokioRuntime::current()),
-            channels,
-        );
-        tokio::select! {
-            ended = engine.run() => ended.map_err(|error| match error {
-                SyncError::Ended(ended @ Ended::Fork { .. }) => Halt::Fork(ended.to_string()),
-                SyncError::Database(error) => halt(&error),
-                error => Halt::Failed(cause(&error)),
-            }),
-            halt = self.watch(course, seen, updates, news) => Err(halt),
-        }
-    }
-
-    /// Tell how a sync does, and hand later targets to it. Ends if it is to be given up.
-    async fn watch(
-        &self,
-        course: Course,
-        seen: watch::Receiver<Progress>,
-        updates: mpsc::Sender<Target>,
-        news: &mut watch::Receiver<u64>,
-    ) -> Halt {
-        let Course { target, gap, near } = course;
-        let (began, mut meter) = (Instant::now(), Meter::default());
-        let mut teller = Teller::new(began);
-        let (mut moved, mut fetched) = (began, 0);
-        let mut newest = target.end();
-        let watched = watch::Sender::new(Watched::default());
-        let aim = watch::Sender::new(target);
-        if !near {
-            self.stage.set(Doing::Syncing {
-                watched: watched.subscribe(),
-                target: aim.subscribe(),
-            });
-        }
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            if self.believing.fork().is_some() {
-                return Halt::Wait;
-            }
-            if news.has_changed().unwrap_or(false) {
-                news.mark_unchanged();
-                if let Some(later) = self.wanted().filter(|later| later.end() > newest)
-                    && updates.try_send(later.clone()).is_ok()
-                {
-                    newest = later.end();
-                    aim.send_replace(later);
-                }
-            }
-            let progress = seen.borrow().clone();
-            if progress.fetched_ops > fetched {
-                (moved, fetched) = (Instant::now(), progress.fetched_ops);
-            }
-            if let Some(why) = &gap
-                && moved.elapsed() >= STALLED_AFTER
-            {
-                return Halt::Anew(why.clone());
-            }
-            let why = why::syncing(&progress, self.resolver.why(), &self.view.borrow());
-            teller.on_look(Instant::now(), &why, &progress);
-            watched.send_replace(Watched {
-                peers: self.view.borrow().usable(),
-                ops_per_s: meter.on_look(began.elapsed(), progress.fetched_ops),
-                why,
-                progress,
-            });
-        }
-    }
-
     /// Close the database, so that a sync into the folder can open it.
     async fn let_go(&self) {
         self.stage.set(Doing::Waiting(
@@ -411,52 +279,6 @@ impl Follower {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-    }
-
-    /// Peers have shown that the target does not go on from what is held. If what is held was followed before it had enough
-    /// signatures, go back to the last accepted checkpoint. Whether that was so.
-    async fn go_back(&self) -> bool {
-        let (Some(database), Some(accepted)) = (self.shelf.get(), self.last_held().await) else {
-            return false;
-        };
-        let end = accepted.checkpoint().target.end();
-        if end >= size_of(&database) {
-            return false;
-        }
-        tracing::warn!(size = %end, "going back to the last checkpoint that was accepted");
-        let gone = tokio::task::spawn_blocking(move || {
-            database
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .rewind(end)
-        });
-        matches!(gone.await, Ok(Ok(())))
-    }
-
-    /// The checkpoint that the newest one contradicts: the last one that is held, or the last before.
-    async fn accepted_before(&self) -> Option<Signed> {
-        if let Some(held) = self.last_held().await {
-            return Some(held);
-        }
-        // In a bootstrap nothing is held, and the target before this one was the last.
-        self.believing.history().into_iter().rev().nth(1)
-    }
-
-    /// The newest accepted checkpoint whose root is held.
-    async fn last_held(&self) -> Option<Signed> {
-        let accepted = self.believing.history();
-        let database = self.shelf.get()?;
-        let held = move || {
-            let database = database.read().unwrap_or_else(PoisonError::into_inner);
-            accepted.into_iter().rev().find(|signed| {
-                let target = &signed.checkpoint().target;
-                database
-                    .log()
-                    .proven_root(target.end())
-                    .is_ok_and(|root| root == *target.root())
-            })
-        };
-        tokio::task::spawn_blocking(held).await.ok()?
     }
 }
 

@@ -9,7 +9,8 @@
 //!                  newest, then those that lack signatures, each with its length before it
 //! ```
 //! A node asks everybody whom it connects to, and one of them every [`ASK_EVERY`]: so nobody waits for the next announcement, and
-//! what was lost on the way comes after all. Both ways end here.
+//! what was lost on the way comes after all. One whom gossip does not reach, as those around it have enough others, asks every
+//! [`ASK_SOON`]. Both ways end here.
 //!
 //! # What a message goes through
 //! 1. Its size, before it is read: [`MAX_CHECKPOINT`].
@@ -34,6 +35,9 @@ use std::time::Duration;
 
 /// How often one of the connected peers is asked for its checkpoints.
 pub const ASK_EVERY: Duration = Duration::from_secs(10);
+
+/// How soon after an answer that brought what gossip did not.
+pub const ASK_SOON: Duration = Duration::from_secs(1);
 
 /// Checkpoints that a peer may show in a second, and how many more at once. A set of 16 signers that sign apart from each other
 /// makes 16 messages a checkpoint.

@@ -14,18 +14,22 @@ mod crossing;
 mod discovery;
 mod drive;
 mod finding;
+mod gate;
 mod handshakes;
 mod known;
 mod measured;
 mod places;
 mod reach;
 mod relays;
+mod told;
 
 use crate::believing::Believing;
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::network::behaviour::Behaviour;
+use crate::network::gate::{Gate, Of, Rule};
 use crate::network::handshakes::Bounded;
+use crate::network::told::Told;
 use crate::reputation::PeersFile;
 use bytes::Bytes;
 use cordee_protocol::sync::serve::Source;
@@ -36,11 +40,11 @@ use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, metrics, noise, quic, swarm, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, dns, metrics, noise, quic, swarm, tcp, yamux};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -211,14 +215,16 @@ impl Network {
         let sync = hooks.behaviour(config.resolver(), counted.clone());
         let resolver = sync.resolver();
         let listens = !listen.is_empty() || !config.network.relays.is_empty();
-        let swarm = swarm(keypair, config, listens, sync, registry)?;
+        let listed = config.network.peers.iter().chain(&config.network.relays);
+        let rule = Rule::new(Told::new(Instant::now(), listed));
+        let swarm = swarm(keypair, config, listens, sync, rule.clone(), registry)?;
         let (announce, announced) = mpsc::channel(ANNOUNCED);
         let checkpoints = drive::Checkpoints {
             believing,
             resolver: resolver.clone(),
             announced,
         };
-        let mut drive = drive::Drive::new(swarm, &config.network, counters, checkpoints, known);
+        let mut drive = drive::Drive::new(swarm, rule, &config.network, counters, checkpoints, known);
         match tokio::time::timeout(LISTEN_WITHIN, drive.listen(listen)).await {
             Ok(listening) => listening?,
             Err(_) => {
@@ -287,18 +293,21 @@ fn swarm(
     config: &Config,
     listens: bool,
     sync: cordee_resolver_p2p::Behaviour,
+    rule: Rule,
     registry: &mut Registry,
 ) -> Result<Swarm<Behaviour>, Error> {
     let setup = |what, error: &dyn std::fmt::Display| Error::Setup {
         what,
         reason: error.to_string(),
     };
-    let builder = SwarmBuilder::with_existing_identity(keypair)
-        .with_tokio()
-        .with_other_transport(transport)
-        .map_err(|error| setup("encryption", &error))?
-        .with_dns()
+    let hosts = transport(&keypair).map_err(|error| setup("encryption", &error))?;
+    let hosts = Gate::new(hosts.boxed(), rule.clone(), Of::Hosts);
+    let names = dns::tokio::Transport::system(hosts)
         .map_err(|error| setup("name resolution (resolv.conf)", &error))?;
+    let gate = Gate::new(names.boxed(), rule, Of::Names);
+    let Ok(builder) = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_other_transport(|_| gate);
     // A substream's first message goes out with its negotiation: a round trip less for each request.
     let settings = |settings: swarm::Config| {
         settings
@@ -331,7 +340,7 @@ fn swarm(
 }
 
 /// TCP with Noise and Yamux, and QUIC; of both, the handshakes of others are bounded.
-fn transport(keypair: &Keypair) -> Result<Bounded, Box<dyn std::error::Error + Send + Sync>> {
+fn transport(keypair: &Keypair) -> Result<Bounded, noise::Error> {
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(keypair)?)

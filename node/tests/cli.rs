@@ -27,6 +27,22 @@ fn run(folder: &Path, args: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+#[test]
+fn a_reader_that_has_seen_enough_is_told_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    // `| head -n 1`: the reader is gone while the command writes.
+    for args in [&["completions", "bash"][..], &["man"], &["testnet", "--help"]] {
+        let mut command = cordee(place.path(), args);
+        let mut child = (command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(text(&output.stderr), "", "{args:?}");
+        assert!(output.status.code().is_some_and(|code| code < 2), "{args:?}");
+    }
+}
+
 /// Run what must succeed, and read its last line as JSON.
 fn json(folder: &Path, args: &[&str], input: &str) -> Value {
     let output = run(folder, args, input);

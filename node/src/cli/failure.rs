@@ -46,6 +46,16 @@ impl Failure {
         Self::new(Exit::Failed, message)
     }
 
+    /// The command is over before its end, and whoever ran it wants to hear nothing more.
+    pub fn unsaid() -> Self {
+        Self::failed("")
+    }
+
+    /// Whether there is something to say.
+    pub fn is_said(&self) -> bool {
+        !self.message.is_empty()
+    }
+
     /// The operator's input is wrong.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)

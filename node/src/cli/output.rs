@@ -20,7 +20,15 @@ pub(super) fn result(json: bool, value: &impl Serialize, text: &str) -> Result<(
     };
     let mut stdout = std::io::stdout().lock();
     let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    written.map_err(|error| Failure::failed(format!("cannot write the result to stdout: {error}")))
+    written.map_err(|error| lost(&error))
+}
+
+/// Stdout takes nothing more. Who closed it, like `head`, knows, and is told nothing.
+fn lost(error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return Failure::unsaid();
+    }
+    Failure::failed(format!("cannot write the result to stdout: {error}"))
 }
 
 /// Print a text that is not of lines of ours.
@@ -30,7 +38,7 @@ pub(super) fn result(json: bool, value: &impl Serialize, text: &str) -> Result<(
 pub(super) fn raw(text: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(text).and_then(|()| stdout.flush());
-    written.map_err(|error| Failure::failed(format!("cannot write the result to stdout: {error}")))
+    written.map_err(|error| lost(&error))
 }
 
 /// What a command ended with; with `json` a failure is an object on stdout as well.
@@ -71,8 +79,10 @@ pub(super) fn time(seconds: f64) -> humantime::FormattedDuration {
 
 /// Print why the command failed.
 pub(super) fn error(failure: &Failure) {
-    // Nobody is left to tell if stderr is closed.
-    let _ = writeln!(std::io::stderr(), "cordee: {failure}");
+    if failure.is_said() {
+        // Nobody is left to tell if stderr is closed.
+        let _ = writeln!(std::io::stderr(), "cordee: {failure}");
+    }
 }
 
 /// Print something worth knowing besides the result.

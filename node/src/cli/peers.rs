@@ -41,8 +41,13 @@ struct OrderArgs {
     node: NodeArgs,
 
     /// Which peer, as `cordee peers` lists it
-    #[arg(value_name = "PEER_ID")]
+    #[arg(value_name = "PEER_ID", value_parser = peer_id)]
     peer: PeerId,
+}
+
+fn peer_id(text: &str) -> Result<PeerId, String> {
+    let parsed = text.parse();
+    parsed.map_err(|error| format!("{error}; a peer id looks like 12D3KooW.., and `cordee peers` lists them"))
 }
 
 impl Peers {

@@ -17,7 +17,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the running node does, and why: state, size, target, rate, peers
 ///
-/// Where no process has the folder open, what it holds: its state is then `stopped`.
+/// Where no process has the folder open, what it holds, and exit code 1.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cordee status -C alps\n  cordee status --http 127.0.0.1:7371 --json")]
 pub(super) struct Status {
@@ -42,12 +42,21 @@ pub(super) struct NodeArgs {
 
 impl Status {
     pub(super) fn execute(self) -> Result<(), Failure> {
-        let answer = match self.node.ask("/v1/status") {
-            Err(failure) if self.node.http.is_none() => self.node.at_rest().ok_or(failure)?,
-            answer => answer?,
+        let asked = self.node.ask("/v1/status");
+        let rest = match &asked {
+            Err(_) if self.node.http.is_none() => self.node.at_rest(),
+            _ => None,
         };
-        let status: StatusView = understood(&answer)?;
-        output::result(self.node.json, &answer, &status.text())
+        if let Some(rest) = rest {
+            self.show(&rest)?;
+            return asked.map(drop);
+        }
+        self.show(&asked?)
+    }
+
+    fn show(&self, answer: &Value) -> Result<(), Failure> {
+        let status: StatusView = understood(answer)?;
+        output::result(self.node.json, answer, &status.text())
     }
 }
 
@@ -55,6 +64,8 @@ impl Status {
 #[derive(Deserialize)]
 struct StatusView {
     state: String,
+    #[serde(default = "yes")]
+    running: bool,
     why: String,
     size: u64,
     target: Option<TargetView>,
@@ -65,6 +76,11 @@ struct StatusView {
     checkpoint_age_s: Option<f64>,
     checkpoint_refused: Option<RefusedView>,
     checkpoint_lacking: Option<RefusedView>,
+}
+
+/// A node that answers runs.
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -83,7 +99,8 @@ struct TargetView {
 
 impl StatusView {
     fn text(&self) -> String {
-        let mut text = format!("{}: {}\n", self.state, self.why);
+        let state = if self.running { &self.state } else { "not running" };
+        let mut text = format!("{state}: {}\n", self.why);
         // Writing to a string does not fail.
         let _ = match &self.target {
             Some(target) => write!(text, "{} of {} operations", self.size, target.end),
@@ -136,12 +153,13 @@ impl NodeArgs {
                 serde_json::json!({ "root": target.root().to_string(), "start": target.start().get(),
                     "end": target.end().get(), "height": null })
             });
-            serde_json::json!({ "state": "stopped", "why": why, "size": size.get(), "target": target, "ops_per_s": 0.0,
+            // One of the five states that scripts know.
+            serde_json::json!({ "state": "failed", "running": false, "why": why, "size": size.get(), "target": target, "ops_per_s": 0.0,
                 "eta_s": null, "peers": 0, "checkpoint_age_s": null, "peer_id": peer_id })
         };
         let dir = self.folder.dir.display();
         let nothing = || {
-            let why = "no node runs here, and there is no database yet: fill it with `cordee import`, `cordee apply` or \
+            let why = "no process runs here, and there is no database yet: fill it with `cordee import`, `cordee apply` or \
                        `cordee sync`";
             status(Location::ZERO, None, why.into())
         };
@@ -154,7 +172,7 @@ impl NodeArgs {
             Some(Mark::Complete { root, floor }) => {
                 let target = Target::new(root, floor.unwrap_or(held.start)..held.end);
                 let why = format!(
-                    "no node runs here; the database is complete, and `cordee run -C {dir}` serves it"
+                    "no process runs here; the database is complete, and `cordee run -C {dir}` serves it"
                 );
                 Some(status(held.end, target.as_ref(), why))
             }

@@ -11,6 +11,7 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{autonat, connection_limits, dcutr, identify, kad, mdns, memory_connection_limits, ping, relay};
 use prometheus_client::registry::Registry;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// How long an answer with checkpoints may take; it is 50 KiB at most.
@@ -58,7 +59,9 @@ impl Behaviour {
             .with_max_pending_incoming(Some(2 * handshakes::AT_ONCE as u32))
             .with_max_pending_outgoing(Some(64));
         let identity = identify::Config::new("/cordee/1".into(), keypair.public())
-            .with_agent_version(concat!("cordee/", env!("CARGO_PKG_VERSION")).into());
+            .with_agent_version(concat!("cordee/", env!("CARGO_PKG_VERSION")).into())
+            // Where peers say that they are is added to dials by Kademlia alone, which is given what `reach` accepts.
+            .with_cache_size(0);
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(config.network.max_memory_share),
@@ -103,6 +106,8 @@ fn gossip(network: &str, registry: &mut Registry) -> Result<gossipsub::Behaviour
     // Whoever passes on what is refused loses its place in the mesh, long before a ban.
     let params = gossipsub::PeerScoreParams {
         topics: [(topic(network).hash(), gossipsub::TopicScoreParams::default())].into(),
+        // More than ten peers of one address are taken for one, and are left out. Those of one machine are many (PEERS P23).
+        ip_colocation_factor_whitelist: [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].into(),
         ..gossipsub::PeerScoreParams::default()
     };
     behaviour.with_peer_score(params, gossipsub::PeerScoreThresholds::default())?;

@@ -1,35 +1,36 @@
 //! The task that drives the swarm.
 
+mod checkpoints;
 mod found;
+mod reasons;
 mod relayed;
+
+pub(super) use checkpoints::Checkpoints;
+use reasons::{dial_reason, transport_reason};
 
 use super::behaviour::{Behaviour, BehaviourEvent, incoming, topic};
 use super::finding::Finding;
+use super::gate::Rule;
 use super::known::AddressFile;
 use super::measured;
 use super::places::Places;
 use super::reach::Reach;
 use super::relays::Relays;
 use super::{Error, Suspect, View};
-use crate::believing::Believing;
 use crate::config;
 use crate::dialing::Dialing;
-use crate::gossip::{ASK_EVERY, Passing};
-use bytes::Bytes;
-use cordee_resolver_p2p::{Event, Resolver};
+use cordee_resolver_p2p::Event;
 use futures::StreamExt;
 use libp2p::core::transport::ListenerId;
-use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, MessageId};
+use libp2p::gossipsub::{self, IdentTopic};
 use libp2p::metrics::{Metrics, Recorder};
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::SwarmEvent;
 use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::swarm::{DialError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, TransportError, request_response};
-use rand::seq::IteratorRandom;
+use libp2p::{Multiaddr, PeerId, Swarm};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 /// The listener has named all interfaces when it has said nothing for so long.
@@ -37,6 +38,8 @@ const QUIET: Duration = Duration::from_millis(50);
 
 pub(super) struct Drive {
     swarm: Swarm<Behaviour>,
+    /// What may be dialled.
+    rule: Rule,
     dialing: Dialing,
     places: Places<PeerId>,
     finding: Finding<PeerId>,
@@ -56,21 +59,13 @@ pub(super) struct Drive {
     metrics: Metrics,
     checkpoints: Checkpoints,
     topic: IdentTopic,
-    /// When one of the peers is asked for its checkpoints.
-    ask_at: Instant,
-}
-
-/// What the swarm does with checkpoints.
-pub(super) struct Checkpoints {
-    pub(super) believing: Option<Arc<Believing>>,
-    pub(super) resolver: Resolver,
-    /// Checkpoints to announce.
-    pub(super) announced: mpsc::Receiver<Bytes>,
+    rounds: checkpoints::Rounds,
 }
 
 impl Drive {
     pub(super) fn new(
         swarm: Swarm<Behaviour>,
+        rule: Rule,
         config: &config::Network,
         metrics: Metrics,
         checkpoints: Checkpoints,
@@ -87,6 +82,7 @@ impl Drive {
         }
         Self {
             swarm,
+            rule,
             dialing,
             places: Places::new(incoming(config.max_connections.get()) as usize),
             finding,
@@ -102,7 +98,7 @@ impl Drive {
             metrics,
             checkpoints,
             topic: topic(&config.name),
-            ask_at: Instant::now() + ASK_EVERY,
+            rounds: checkpoints::Rounds::new(Instant::now()),
         }
     }
 
@@ -168,7 +164,7 @@ impl Drive {
                 Some(self.search.at()),
                 self.remembering.poll_timeout(),
                 self.relays.poll_timeout(),
-                Some(self.ask_at),
+                Some(self.rounds.at()),
             ];
             let wake = wakes.into_iter().flatten().min();
             let sleep = async {
@@ -182,75 +178,6 @@ impl Drive {
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(signed) = self.checkpoints.announced.recv() => self.announce(signed),
                 () = sleep => {}
-            }
-        }
-    }
-
-    /// Tell everybody.
-    fn announce(&mut self, signed: Bytes) {
-        let gossip = &mut self.swarm.behaviour_mut().gossip;
-        // Where nobody listens, nobody is told; whoever comes asks.
-        if let Err(error) = gossip.publish(self.topic.clone(), signed.to_vec()) {
-            tracing::debug!(%error, "a checkpoint is not announced");
-        }
-    }
-
-    /// Ask one of the peers for its checkpoints, from time to time: what was lost on the way comes so.
-    fn ask_somebody(&mut self) {
-        let now = Instant::now();
-        if self.checkpoints.believing.is_none() || self.ask_at > now {
-            return;
-        }
-        self.ask_at = now + ASK_EVERY;
-        let any = self.swarm.connected_peers().copied().choose(&mut rand::rng());
-        if let Some(peer) = any {
-            self.ask(peer);
-        }
-    }
-
-    fn ask(&mut self, peer: PeerId) {
-        if self.checkpoints.believing.is_some() {
-            self.swarm.behaviour_mut().asking.send_request(&peer, ());
-        }
-    }
-
-    /// A checkpoint has come by gossip; nothing goes on before this.
-    fn on_gossip(&mut self, source: PeerId, id: &MessageId, data: &[u8]) {
-        let passing = match &self.checkpoints.believing {
-            Some(believing) => believing.on_message(source, data),
-            // Who believes nothing cannot tell what is worth passing on.
-            None => Passing::Dropped,
-        };
-        let acceptance = match passing {
-            Passing::On => MessageAcceptance::Accept,
-            Passing::Dropped => MessageAcceptance::Ignore,
-            Passing::Blamed => MessageAcceptance::Reject,
-        };
-        let gossip = &mut self.swarm.behaviour_mut().gossip;
-        gossip.report_message_validation_result(id, &source, acceptance);
-        if passing == Passing::Blamed {
-            self.checkpoints.resolver.on_forgery(source);
-        }
-    }
-
-    fn on_asking(&mut self, event: request_response::Event<(), Vec<u8>>) {
-        let request_response::Event::Message { peer, message, .. } = event else {
-            // Who does not answer is asked again another time.
-            return;
-        };
-        let Some(believing) = self.checkpoints.believing.clone() else {
-            return;
-        };
-        match message {
-            request_response::Message::Request { channel, .. } => {
-                let asking = &mut self.swarm.behaviour_mut().asking;
-                // It may have gone.
-                let _ = asking.send_response(channel, believing.answer());
-            }
-            request_response::Message::Response { response, .. } => {
-                if believing.on_answer(peer, &response) {
-                    self.checkpoints.resolver.on_forgery(peer);
-                }
             }
         }
     }
@@ -279,6 +206,7 @@ impl Drive {
                 self.dialing.on_already(route, peer);
                 continue;
             }
+            self.rule.lock().vet(now, std::slice::from_ref(&address));
             let options = DialOpts::from(address);
             let connection = options.connection_id();
             match self.swarm.dial(options) {
@@ -347,7 +275,7 @@ impl Drive {
                 tracing::info!(peer = %peer_id, cause = cause.map(tracing::field::display), "disconnected");
                 self.dialing.on_disconnected(now, peer_id);
                 self.finding.on_disconnected(now, peer_id);
-                self.links.remove(&peer_id);
+                self.on_unlink(&peer_id);
                 if let Some(believing) = &self.checkpoints.believing {
                     believing.on_disconnected(&peer_id);
                 }
@@ -459,37 +387,4 @@ fn is_unspecified(address: &Multiaddr) -> bool {
         Protocol::Ip6(ip) => ip.is_unspecified(),
         _ => false,
     })
-}
-
-/// One short sentence of a nested error.
-fn dial_reason(error: &DialError) -> String {
-    match error {
-        DialError::Transport(tried) => {
-            let reasons = tried.iter().map(|(_, error)| transport_reason(error));
-            reasons
-                .reduce(|all, one| format!("{all}; {one}"))
-                .unwrap_or_else(|| "no address to dial".into())
-        }
-        DialError::Denied { cause } => innermost(cause),
-        DialError::WrongPeerId { obtained, .. } => format!("another peer answers there: {obtained}"),
-        DialError::LocalPeerId { .. } => "that is this node itself".into(),
-        error => error.to_string(),
-    }
-}
-
-fn transport_reason(error: &TransportError<std::io::Error>) -> String {
-    match error {
-        TransportError::MultiaddrNotSupported(_) => {
-            "this kind of address is not supported (tcp and quic-v1 are)".into()
-        }
-        TransportError::Other(error) => innermost(error),
-    }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -77,7 +77,7 @@ impl<T> Waiting<T> {
 }
 
 /// The first address of the /24 or /64 of `address`.
-fn neighbourhood(address: IpAddr) -> IpAddr {
+pub(super) fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();

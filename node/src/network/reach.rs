@@ -7,6 +7,7 @@ use super::finding::ADDRESSES;
 use crate::dialing::named;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// From where an address can be reached. Later ones from further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,19 +24,37 @@ impl Reach {
     /// That of `address`; `None` if nothing can be dialled there.
     pub(super) fn of(address: &Multiaddr) -> Option<Self> {
         match address.iter().next()? {
-            Protocol::Ip4(ip) if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() => None,
-            Protocol::Ip4(ip) if ip.is_loopback() => Some(Self::Machine),
-            Protocol::Ip4(ip) if ip.is_private() || ip.is_link_local() => Some(Self::Local),
-            Protocol::Ip4(_) => Some(Self::Anywhere),
-            Protocol::Ip6(ip) if ip.is_unspecified() || ip.is_multicast() => None,
-            Protocol::Ip6(ip) if ip.is_loopback() => Some(Self::Machine),
-            Protocol::Ip6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => Some(Self::Local),
-            Protocol::Ip6(ip) => match ip.to_ipv4_mapped() {
-                Some(ip) => Self::of(&Multiaddr::from(ip)),
-                None => Some(Self::Anywhere),
-            },
+            Protocol::Ip4(ip) => Self::of_v4(ip),
+            Protocol::Ip6(ip) => Self::of_v6(ip),
             Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) => Some(Self::Anywhere),
             _ => None,
+        }
+    }
+
+    fn of_v4(ip: Ipv4Addr) -> Option<Self> {
+        match ip.octets() {
+            // This network, multicast, reserved, broadcast.
+            [0 | 224..=255, ..] => None,
+            [127, ..] => Some(Self::Machine),
+            // Shared by the customers of one provider (RFC 6598).
+            [100, 64..=127, ..] => Some(Self::Local),
+            _ if ip.is_private() || ip.is_link_local() => Some(Self::Local),
+            _ => Some(Self::Anywhere),
+        }
+    }
+
+    fn of_v6(ip: Ipv6Addr) -> Option<Self> {
+        let embedded = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+        match ip.segments() {
+            [0, 0, 0, 0, 0, 0, 0, 1] => Some(Self::Machine),
+            // Mapped, translated (RFC 6052), 6to4 (RFC 3056): they lead to an IPv4 address.
+            [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+            | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+            | [0x2002, high, low, ..] => Self::of_v4(embedded(high, low)),
+            // Link-local and the site-local of old; unique local.
+            [0xfe80..=0xfeff, ..] | [0xfc00..=0xfdff, ..] => Some(Self::Local),
+            [0xff00..=0xffff, ..] => None,
+            _ => Some(Self::Anywhere),
         }
     }
 }
@@ -85,6 +104,17 @@ mod tests {
             ("/dns4/node.example/tcp/1", Some(Anywhere)),
             ("/ip4/0.0.0.0/tcp/1", None),
             ("/ip6/::/tcp/1", None),
+            ("/ip4/100.127.0.1/tcp/1", Some(Local)),
+            ("/ip4/100.128.0.1/tcp/1", Some(Anywhere)),
+            ("/ip4/0.1.2.3/tcp/1", None),
+            ("/ip4/240.0.0.1/tcp/1", None),
+            ("/ip6/::127.0.0.1/tcp/1", Some(Machine)),
+            ("/ip6/64:ff9b::10.0.0.1/tcp/1", Some(Local)),
+            ("/ip6/2002:7f00:1::/tcp/1", Some(Machine)),
+            ("/ip6/fe80::1/tcp/1", Some(Local)),
+            ("/ip6/fec0::1/tcp/1", Some(Local)),
+            ("/ip6/ff02::1/tcp/1", None),
+            ("/dnsaddr/node.example", None),
             ("/ip4/224.0.0.251/udp/5353", None),
             ("/memory/7", None),
         ] {

@@ -1,3 +1,5 @@
+mod walks;
+
 use super::*;
 use crate::source::Nothing;
 use futures::StreamExt;

@@ -7,7 +7,7 @@
 //!                   |                   |         | (lies)
 //!                   +---------+---------+---------+
 //!                             v
-//!                         joiner-1: `cordee sync` from all of them  --> report::judge --> Report
+//!                         joiner-1: `cordee sync` from all of them  --> judge::judge --> Report
 //! ```
 //! [`cast`] says who takes part, [`crate::dataset`] what the publisher has, [`crate::process`] runs the nodes, [`report`]
 //! judges, [`summary`] puts that into words. Only this module knows the order of things.
@@ -24,6 +24,7 @@ pub mod blows;
 pub mod cast;
 pub mod followed;
 pub mod http;
+pub mod judge;
 pub mod lag;
 pub mod load;
 mod node;
@@ -34,10 +35,11 @@ mod watching;
 mod writing;
 
 use self::cast::{Part, Role};
+use self::judge::judge;
 use self::load::Load;
 use self::node::{Place, Running};
 use self::policy::Policy;
-use self::report::{Confession, Joined, NodeReport, Published, Report, SyncEnd, SyncReport, judge};
+use self::report::{Confession, Joined, NodeReport, Published, Report, SyncEnd, SyncReport};
 use self::summary::grouped;
 use self::watching::Watching;
 use self::writing::{State, Writing, until_following};

@@ -247,7 +247,11 @@ fn every_command_names_what_is_wrong_and_writes_nothing() {
         (&["status", "--http", dead], 1, "no answer from a node"),
         (&["status", "--http", "nonsense"], 2, "--http"),
         (&["peers", "--http", dead], 1, "no answer from a node"),
-        (&["peers", "ban", "--http", dead, "alice"], 2, "PEER_ID"),
+        (
+            &["peers", "ban", "--http", dead, "alice"],
+            2,
+            "looks like 12D3KooW",
+        ),
         (
             &["peers", "pardon", "--http", dead, id],
             1,

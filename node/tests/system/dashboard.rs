@@ -169,3 +169,31 @@ fn sixteen_listen_and_the_next_is_told_so() {
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+#[test]
+fn a_range_that_waits_for_a_peer_is_not_called_asked() {
+    let Some(mut page) = Page::open() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, _) = Node::publisher(place.path(), "publisher", 300);
+    let serving = publisher.serve(&[]);
+    page.go(&format!("http://{}/", serving.http()));
+    page.until("document.getElementById('live')?.textContent === 'live'");
+    // Who is asked for each range.
+    for (open, expected) in [
+        (vec![vec!["a"]], "1 range asked of 1 peer"),
+        (vec![vec![]], "1 range waits for a peer"),
+        (vec![vec![], vec![]], "2 ranges wait for a peer"),
+        (vec![vec!["a", "b"], vec!["a"]], "2 ranges asked of 2 peers"),
+        (
+            vec![vec!["a"], vec![]],
+            "1 range asked of 1 peer; 1 waits for a peer",
+        ),
+        (
+            vec![vec!["a"], vec![], vec!["b"], vec![]],
+            "2 ranges asked of 2 peers; 2 wait for a peer",
+        ),
+    ] {
+        let open: Vec<_> = open.into_iter().map(|peers| json!({ "peers": peers })).collect();
+        assert_eq!(page.eval(&format!("asked({})", json!(open))), json!(expected));
+    }
+}

@@ -1,7 +1,7 @@
 //! A network that follows its publisher: a replica that co-signs, a joiner that knows one address and the policy.
 
 use crate::network::{Network, batch, follows, get, post, until, write};
-use crate::nodes::{cordee, json, stderr};
+use crate::nodes::{Serving, cordee, json, stderr};
 use cordee_node::believing::now;
 use cordee_node::signing::sign;
 use cordee_protocol::codec::Encode;
@@ -66,6 +66,46 @@ fn a_joiner_with_one_address_and_the_policy_bootstraps_follows_and_is_served_whe
     let joiner = network.copy(&network.joiner, &replica);
     follows(&replica, &next);
     follows(&joiner, &next);
+}
+
+/// The addresses of these.
+fn peers(known: &[&Serving]) -> String {
+    let known: Vec<_> = known.iter().map(|serving| serving.address("tcp")).collect();
+    known.join(",")
+}
+
+#[test]
+fn while_the_publisher_is_gone_a_joiner_joins_to_what_enough_have_signed_and_all_go_on_when_it_is_back() {
+    let network = Network::new();
+    // Two of three have to sign: the publisher has one key here, and the replica another.
+    let one_key = ("CORDEE_CHECKPOINT__KEYS", "node.key");
+    let publisher = network.publisher_with(&[one_key]);
+    let first = write(&publisher, 1);
+    let cosigner = network.copy(&network.replica, &publisher);
+    let known = peers(&[&publisher, &cosigner]);
+    let mirror = network.serve(&network.node("mirror"), &[("CORDEE_NETWORK__PEERS", &known)]);
+    follows(&cosigner, &first);
+    follows(&mirror, &first);
+    drop(cosigner);
+    let second = write(&publisher, 2);
+    until("the mirror has heard of what one has signed", || {
+        (get(&mirror, "/v1/status")["checkpoint_lacking"]["height"] == 2).then_some(())
+    });
+    drop(publisher);
+
+    let known = peers(&[&mirror]);
+    let joiner = network.serve(&network.joiner, &[("CORDEE_NETWORK__PEERS", &known)]);
+    follows(&joiner, &first);
+
+    let publisher = network.publisher_with(&[one_key, ("CORDEE_NETWORK__PEERS", &known)]);
+    let cosigner = network.copy(&network.replica, &mirror);
+    for node in [&mirror, &joiner, &cosigner] {
+        follows(node, &second);
+    }
+    let third = write(&publisher, 3);
+    for node in [&mirror, &joiner, &cosigner] {
+        follows(node, &third);
+    }
 }
 
 /// Make a checkpoint file, signed by `pairs`.

@@ -13,6 +13,18 @@ fn said(args: &[&str]) -> Option<String> {
         .then(|| String::from_utf8(output.stdout).unwrap())
 }
 
+/// What it says of a folder that no process has open, which is a failure.
+fn at_rest(dir: &str) -> String {
+    let output = cordee(&["status", "-C", dir]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("no answer from a node"),
+        "{}",
+        stderr(&output)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Wait until a status says `expected`, numbers of seconds left out.
 fn says(args: &[&str], expected: &str) {
     let (start, mut last) = (Instant::now(), None);
@@ -139,9 +151,9 @@ fn after_a_sync_has_finished_the_folder_is_told_of() {
     let serving = publisher.serve(&[]);
     let copy = Node::new(place.path(), "copy");
     let dir = copy.path().to_str().unwrap().to_owned();
-    let before = said(&["-C", &dir]).unwrap();
+    let before = at_rest(&dir);
     assert!(
-        before.starts_with("stopped: no node runs here, and there is no database yet: fill it with"),
+        before.starts_with("not running: no process runs here, and there is no database yet: fill it with"),
         "{before}"
     );
     assert!(!copy.path().join("data").exists(), "a look makes nothing");
@@ -149,12 +161,18 @@ fn after_a_sync_has_finished_the_folder_is_told_of() {
     assert!(output.status.success(), "{}", stderr(&output));
     let end = target.rsplit_once("..").unwrap().1;
     assert_eq!(
-        said(&["-C", &dir]).unwrap(),
+        at_rest(&dir),
         format!(
-            "stopped: no node runs here; the database is complete, and `cordee run -C {dir}` serves it\n\
+            "not running: no process runs here; the database is complete, and `cordee run -C {dir}` serves it\n\
              {end} of {end} operations, 0 peers\ntarget {target}\n"
         )
     );
     let output = cordee(&["status", "-C", &dir, "--json"]).output().unwrap();
-    assert_eq!(json(&output)["target"]["end"].to_string(), end);
+    let object = json(&output);
+    assert_eq!(object["target"]["end"].to_string(), end);
+    assert_eq!(
+        (&object["state"], &object["running"]),
+        (&"failed".into(), &false.into())
+    );
+    assert_eq!(output.status.code(), Some(1), "nothing runs");
 }

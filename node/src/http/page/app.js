@@ -113,10 +113,19 @@ function map(ranges) {
   at("map").replaceChildren(...parts);
   at("requests").replaceChildren(...rows);
   say("open", String(ranges.in_flight.length));
-  const peers = new Set(ranges.in_flight.flatMap((open) => open.peers));
   say("map-text", ranges.in_flight.length
-    ? many(ranges.in_flight.length, "range") + " asked of " + many(peers.size, "peer") + "; held up to " + count(ranges.size)
+    ? asked(ranges.in_flight) + "; held up to " + count(ranges.size)
     : "nothing is asked for; held from " + count(ranges.start) + " to " + count(ranges.size));
+}
+
+// How many ranges are asked of how many peers, and how many wait for one.
+function asked(open) {
+  const peers = new Set(open.flatMap((one) => one.peers));
+  const waiting = open.filter((one) => !one.peers.length).length;
+  const asked = open.length - waiting;
+  const waits = waiting === 1 ? "1 waits for a peer" : count(waiting) + " wait for a peer";
+  if (!asked) return many(waiting, "range") + (waiting === 1 ? " waits for a peer" : " wait for a peer");
+  return many(asked, "range") + " asked of " + many(peers.size, "peer") + (waiting ? "; " + waits : "");
 }
 
 function peers(list, total) {

@@ -77,6 +77,7 @@ impl Drive {
     pub(super) fn dial_found(&mut self) {
         let now = Instant::now();
         for (peer, addresses) in self.finding.due(now) {
+            self.rule.lock().vet(now, &addresses);
             let options = DialOpts::peer_id(peer)
                 .addresses(addresses)
                 .condition(PeerCondition::DisconnectedAndNotDialing);
@@ -208,7 +209,14 @@ impl Drive {
     pub(super) fn on_link(&mut self, peer: PeerId, remote: &Multiaddr) {
         let reach = Reach::of(remote).unwrap_or(Reach::Anywhere);
         self.links.insert(peer, reach);
+        self.rule.lock().set_nearest(self.nearest());
         self.search.fruitless = 0;
+    }
+
+    /// It no longer is.
+    pub(super) fn on_unlink(&mut self, peer: &PeerId) {
+        self.links.remove(peer);
+        self.rule.lock().set_nearest(self.nearest());
     }
 
     fn found(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {

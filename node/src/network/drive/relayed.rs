@@ -2,6 +2,7 @@
 
 use super::super::EXTERNAL;
 use super::Drive;
+use super::reasons::{innermost, transport_reason};
 use libp2p::Multiaddr;
 use libp2p::core::transport::ListenerId;
 use std::io;
@@ -39,7 +40,7 @@ impl Drive {
             match self.swarm.listen_on(address.clone()) {
                 Ok(listener) => self.relays.on_asked(relay, listener),
                 Err(error) => {
-                    tracing::warn!(%address, reason = super::transport_reason(&error), "not a relay");
+                    tracing::warn!(%address, reason = transport_reason(&error), "not a relay");
                     self.relays.on_failed(now, relay);
                 }
             }
@@ -48,7 +49,7 @@ impl Drive {
 
     pub(super) fn on_listener_closed(&mut self, now: Instant, listener: ListenerId, reason: io::Result<()>) {
         if let Some(address) = self.relays.on_closed(now, listener) {
-            let reason = reason.err().map(|error| super::innermost(&error));
+            let reason = reason.err().map(|error| innermost(&error));
             tracing::warn!(%address, reason, "no place at a relay; it is asked again");
         }
     }
