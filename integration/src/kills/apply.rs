@@ -12,6 +12,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::mpsc;
 use std::time::Duration;
 
 /// Writes in a commit.
@@ -22,6 +23,12 @@ const KEYS: u64 = 20_000;
 
 /// Rounds on one folder.
 const ROUNDS: u64 = 20;
+
+/// One round in so many ends while the publisher opens, or soon after; the others behind its first commit.
+const EARLY_EVERY: u64 = 8;
+
+/// How long a first commit may take.
+const FIRST_COMMIT: Duration = Duration::from_secs(60);
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +116,8 @@ impl Publisher {
     }
 }
 
-/// Kill a publisher so many times, in folders below `place`; the first lives up to `most` behind its first commit.
+/// Kill a publisher so many times, in folders below `place`. It lives up to `most` behind its first commit, so that there is
+/// something to lose on a slow machine as well; in some rounds behind its start instead.
 ///
 /// # Errors
 /// If the loop itself cannot go on.
@@ -121,10 +129,16 @@ pub fn run(cordee: &Cordee, place: &Path, rounds: u64, seed: u64, most: Duration
         let folder = Folder::create(&dir, "kills", KINDS[0])?;
         let mut publisher = Publisher::new(chance.random())?;
         for _ in 0..ROUNDS.min(rounds - report.rounds) {
+            let early = report.rounds % EARLY_EVERY == EARLY_EVERY - 1;
             let delay = most.mul_f64(chance.random());
-            round(cordee, &folder, &mut publisher, delay, &mut report)?;
+            round(cordee, &folder, &mut publisher, (early, delay), &mut report)?;
         }
         std::fs::remove_dir_all(dir)?;
+    }
+    if report.acknowledged == 0 {
+        report
+            .first
+            .get_or_insert("no commit was acknowledged before a kill".into());
     }
     Ok(report)
 }
@@ -133,7 +147,7 @@ fn round(
     cordee: &Cordee,
     folder: &Folder,
     publisher: &mut Publisher,
-    delay: Duration,
+    (early, delay): (bool, Duration),
     report: &mut Report,
 ) -> Result<(), Trouble> {
     let dir = text(folder.path())?;
@@ -153,10 +167,21 @@ fn round(
         }
     });
     let output = BufReader::new(child.stdout.take().ok_or("no output")?);
+    let (commits, committed) = mpsc::channel();
     let reader = std::thread::spawn(move || -> Vec<Value> {
         let lines = output.lines().map_while(Result::ok);
-        lines.map_while(|line| serde_json::from_str(&line).ok()).collect()
+        let states = lines.map_while(|line| serde_json::from_str(&line).ok());
+        // Nobody waits for those behind the first.
+        let told = states.inspect(|_| {
+            let _ = commits.send(());
+        });
+        told.collect()
     });
+    if !early && committed.recv_timeout(FIRST_COMMIT).is_err() {
+        child.kill()?;
+        child.wait()?;
+        return Err("the publisher committed nothing".into());
+    }
     let killed = kill_after(&mut child, delay)?;
     let acknowledged = reader.join().map_err(|_| "the reader panicked")?;
     feeder.join().map_err(|_| "the feeder panicked")?;

@@ -158,6 +158,14 @@ impl Stage<'_> {
         // Without room it is the same again, and costs nothing.
         let again = self.command(&folder, args)?;
         report.wrong.extend(failed(command, &again, folder.path()).wrong);
+        let status = last(&self.command(&folder, &["status"])?);
+        if !status["why"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("free some space")
+        {
+            report.wrong.push(format!("its status was {status}"));
+        }
         small.resize(self.wide)?;
         let output = self.command(&folder, args)?;
         let said = last(&output);

@@ -3,6 +3,15 @@
 //! [`sync`]: a copy that fetches from several nodes, killed a few times on its way. [`apply`]: a publisher that is fed without
 //! a pause, killed while it commits; [`full`]: not killed, but without room on a disk of their own. The moments follow from a
 //! seed; what a process has done by then does not, so a round cannot be repeated exactly.
+//!
+//! # What came of it
+//! 28 November 2026, 2 cores that were shared with builds, ext4: `kills --rounds 200 --seed 1`, with the key index on disk.
+//! ```text
+//!   sync   200 rounds, 397 kills, 1,000,000 operations each: all 200 at the target, 10 of them checked whole
+//!          proven and fetched again, a kill: median 6.9 MiB, most 24.6 MiB (W25 allows 64), of at most the last 0.41 s
+//!   apply  200 rounds, 14,359 commits acknowledged: none lost; 53 found that had not been acknowledged yet
+//!   full   sync, import-snapshot, apply, export and run on full file systems: nothing durable lost, all went on with room
+//! ```
 
 pub mod apply;
 pub mod full;

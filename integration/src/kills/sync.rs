@@ -160,6 +160,11 @@ pub fn run(cordee: &Cordee, place: &Path, ops: u64, rounds: u64, seed: u64) -> R
         std::fs::remove_dir_all(dir)?;
     }
     stage.serving.clear();
+    if report.again.iter().any(|(_, bytes, _)| *bytes > MAX_AGAIN) {
+        report
+            .first
+            .get_or_insert(format!("a kill cost more than {} MiB", MAX_AGAIN >> 20));
+    }
     Ok(report)
 }
 

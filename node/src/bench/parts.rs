@@ -19,6 +19,9 @@ pub enum Error {
     /// The folder or its database.
     #[error(transparent)]
     Folder(#[from] folder::Error),
+    /// A file.
+    #[error("reading what is there")]
+    Io(#[from] std::io::Error),
     /// No key of the database has a value.
     #[error("the database answers no read")]
     Unreadable,

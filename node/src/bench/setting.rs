@@ -23,6 +23,9 @@ pub enum Error {
     /// A folder or its database.
     #[error(transparent)]
     Folder(#[from] folder::Error),
+    /// Reading.
+    #[error(transparent)]
+    Part(#[from] parts::Error),
     /// A process.
     #[error(transparent)]
     Process(#[from] process::Error),
@@ -55,6 +58,8 @@ pub(super) struct Setting {
 /// One that serves.
 pub(super) struct Server {
     pub(super) address: String,
+    /// Where it answers HTTP; empty if nowhere.
+    pub(super) http: String,
     pub(super) process: Process,
 }
 
@@ -104,9 +109,26 @@ impl Setting {
     ///
     /// - `slow`: bytes a second that it sends at most.
     pub(super) async fn serve(&self, n: usize, slow: Option<u32>) -> Result<Server, Error> {
+        let program = match slow {
+            Some(bytes) => (self.program.clone())
+                .with("serve.bytes_per_second", bytes)
+                .with("serve.burst_bytes", bytes),
+            None => self.program.clone(),
+        };
+        self.run(n, &program).await
+    }
+
+    /// Start server number `n`, from 1, with HTTP.
+    pub(super) async fn serve_with_http(&self, n: usize) -> Result<Server, Error> {
+        let program = self.program.clone().with("http.listen", "127.0.0.1:0");
+        self.run(n, &program).await
+    }
+
+    async fn run(&self, n: usize, program: &Program) -> Result<Server, Error> {
         #[derive(Deserialize)]
         struct Ready {
             listen: Vec<String>,
+            http: Option<String>,
         }
         let name = format!("server-{n}");
         let folder = self.folder(&name);
@@ -119,24 +141,26 @@ impl Setting {
             "-C",
             path(&folder),
         ];
-        let program = match slow {
-            Some(bytes) => (self.program.clone())
-                .with("serve.bytes_per_second", bytes)
-                .with("serve.burst_bytes", bytes),
-            None => self.program.clone(),
-        };
         let log = self.folder(&format!("{name}.log"));
         let mut process = program.start(&name, args, &log, Messages::Log)?;
-        let Ready { listen } = process.hear(LIMIT).await?;
-        let address = listen.into_iter().next().unwrap_or_default();
-        Ok(Server { address, process })
+        let Ready { listen, http } = process.hear(LIMIT).await?;
+        Ok(Server {
+            address: listen.into_iter().next().unwrap_or_default(),
+            http: http.unwrap_or_default(),
+            process,
+        })
     }
 
     /// Start a server of raw bytes.
     pub(super) async fn serve_raw(&self, n: usize) -> Result<Server, Error> {
         let mut process = self.start(&format!("raw-server-{n}"), &["bench", "raw-server"])?;
         let RawReady { listen: address } = process.hear(LIMIT).await?;
-        Ok(Server { address, process })
+        let http = String::new();
+        Ok(Server {
+            address,
+            http,
+            process,
+        })
     }
 
     /// From the start of a process until it says that its database answers, in seconds.

@@ -27,10 +27,16 @@ impl Usage {
     }
 }
 
+/// Resident memory of the process with this id at this moment, in MiB; `None` if that is not known.
+pub fn resident_mib(process: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    mib(&status, "VmRSS:")
+}
+
 fn read(folder: &Path) -> Option<Usage> {
     Some(Usage {
         cpu_s: cpu_seconds(&fs::read_to_string(folder.join("stat")).ok()?)?,
-        peak_rss_mib: peak_mib(&fs::read_to_string(folder.join("status")).ok()?)?,
+        peak_rss_mib: mib(&fs::read_to_string(folder.join("status")).ok()?, "VmHWM:")?,
     })
 }
 
@@ -43,8 +49,8 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some((ticks()? + ticks()?) as f64 / TICKS_PER_SECOND)
 }
 
-fn peak_mib(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn mib(status: &str, name: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib / 1024.0)
 }
@@ -58,11 +64,11 @@ mod tests {
         let stat = "42 (a ) (b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1";
         assert_eq!(cpu_seconds(stat), Some(2.0));
         assert_eq!(
-            peak_mib("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"),
+            mib("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n", "VmHWM:"),
             Some(2.0)
         );
         assert_eq!(cpu_seconds("nonsense"), None);
-        assert_eq!(peak_mib("VmRSS:\t 1 kB\n"), None);
+        assert_eq!(mib("VmRSS:\t 1 kB\n", "VmHWM:"), None);
     }
 
     #[test]
@@ -70,5 +76,6 @@ mod tests {
     fn this_process_uses_memory() {
         assert!(Usage::own().unwrap().peak_rss_mib > 0.5);
         assert!(Usage::of(std::process::id()).is_some());
+        assert!(resident_mib(std::process::id()).unwrap() > 0.5);
     }
 }

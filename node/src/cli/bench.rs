@@ -4,7 +4,7 @@ use super::screen::Screen;
 use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
 use crate::audience::Audience;
 use crate::bench::parts::{self, AskDone, RawDone, RawReady};
-use crate::bench::{Error, apply, asking, raw, serve, sync, verify};
+use crate::bench::{Error, apply, asking, raw, read, reading, serve, sync, verify};
 use crate::dataset::Dataset;
 use crate::folder::Folder;
 use clap::{Args, Subcommand};
@@ -33,6 +33,7 @@ enum What {
     /// A publisher writes, with a durable commit and a root each 1,000 writes: operations a second
     #[command(after_help = "Example:\n  cordee bench apply --ops 1000000 --json")]
     Apply(Single),
+    Read(Read),
     /// Serve raw bytes; like all parts, until standard input ends
     #[command(hide = true)]
     RawServer,
@@ -48,6 +49,9 @@ enum What {
     /// Open a database, read a key, and say what that took
     #[command(hide = true)]
     Open(FolderArgs),
+    /// Open a database, read many keys, and say what that took
+    #[command(hide = true)]
+    ReadClient(ReadClient),
 }
 
 /// A fresh node bootstraps from several others: time, CPU and memory, and the same bytes moved raw in the same run
@@ -82,6 +86,21 @@ struct Sync {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// A node that has its state: time of a restart, memory at rest, values and proofs a second from the disk and from its cache
+///
+/// Every figure is the median of the runs, all on one database. restart_s is from the start of `cordee run` until it has
+/// answered over HTTP, with its files forgotten by the system's cache.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cordee bench read --ops 10000000 --json")]
+struct Read {
+    #[command(flatten)]
+    single: Single,
+
+    /// Values to read when they are hot; a tenth as many cold ones, and proofs
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    reads: u64,
 }
 
 /// What those without peers take.
@@ -123,6 +142,14 @@ struct RawClient {
 }
 
 #[derive(Debug, Args)]
+struct ReadClient {
+    #[command(flatten)]
+    folder: FolderArgs,
+    #[arg(long)]
+    reads: usize,
+}
+
+#[derive(Debug, Args)]
 struct SyncClient {
     #[command(flatten)]
     folder: FolderArgs,
@@ -138,9 +165,13 @@ impl Bench {
             let folder = Folder::open(&folder.dir, Ok)?;
             return output::result(true, &parts::open(&folder)?, "");
         }
+        if let What::ReadClient(client) = self.what {
+            let folder = Folder::open(&client.folder.dir, Ok)?;
+            return output::result(true, &reading::read(&folder, client.reads)?, "");
+        }
         let is_whole = matches!(
             self.what,
-            What::Sync(_) | What::Serve(_) | What::Verify(_) | What::Apply(_)
+            What::Sync(_) | What::Serve(_) | What::Verify(_) | What::Apply(_) | What::Read(_)
         );
         let runtime = runtime()?;
         let ended = runtime.block_on(async {
@@ -208,8 +239,20 @@ impl What {
                     "",
                 )
             }
+            Self::Read(Read { single, reads }) => {
+                let screen = Arc::new(Screen::new(single.json));
+                let ended = read::run(
+                    single.dataset(),
+                    reads as usize,
+                    single.runs as usize,
+                    screen.clone(),
+                );
+                let ended = ended.await;
+                screen.clear();
+                single.say(&ended?)
+            }
             // Done without a runtime.
-            Self::Open(_) => Ok(()),
+            Self::Open(_) | Self::ReadClient(_) => Ok(()),
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a node may take to answer.
@@ -167,18 +168,19 @@ impl NodeArgs {
             return Some(nothing());
         }
         let (mark, held) = folder.mark().ok()?;
+        let first = room(&folder.data()).unwrap_or_default();
         match mark {
             None => Some(nothing()),
             Some(Mark::Complete { root, floor }) => {
                 let target = Target::new(root, floor.unwrap_or(held.start)..held.end);
                 let why = format!(
-                    "no process runs here; the database is complete, and `cordee run -C {dir}` serves it"
+                    "no process runs here; the database is complete, and {first}`cordee run -C {dir}` serves it"
                 );
                 Some(status(held.end, target.as_ref(), why))
             }
             Some(Mark::Syncing(target)) => {
                 let why = format!(
-                    "a sync was interrupted here and no process runs; `cordee sync -C {dir} --target {target}` goes on"
+                    "a sync was interrupted here and no process runs; {first}`cordee sync -C {dir} --target {target}` goes on"
                 );
                 Some(status(held.end, Some(&target), why))
             }
@@ -233,6 +235,16 @@ impl NodeArgs {
         }
         Ok(address)
     }
+}
+
+/// Below so many bytes free, a disk may be why a process stopped: more than is written at once.
+const LITTLE_ROOM: u64 = 16 << 20;
+
+/// What to do before anything else, if the disk of `folder` is full or nearly so.
+fn room(folder: &Path) -> Option<String> {
+    let free = fs4::available_space(folder).ok()?;
+    let mib = free as f64 / f64::from(1 << 20);
+    (free < LITTLE_ROOM).then(|| format!("its disk has {mib:.1} MiB left: free some space, then "))
 }
 
 fn get(address: SocketAddr, path: &str) -> Result<Value, Failure> {

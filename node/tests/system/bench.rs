@@ -39,7 +39,7 @@ fn a_sync_is_measured_and_every_figure_is_there() {
 }
 
 #[test]
-fn serving_proving_and_publishing_are_measured_and_every_figure_is_there() {
+fn serving_proving_publishing_and_reading_are_measured_and_every_figure_is_there() {
     for (what, fields) in [
         (
             "serve",
@@ -68,6 +68,24 @@ fn serving_proving_and_publishing_are_measured_and_every_figure_is_there() {
         (
             "apply",
             &["written", "apply_s", "ops_per_s", "cpu_s", "peak_rss_mib"],
+        ),
+        (
+            "read",
+            &[
+                "open_s",
+                "open_rss_mib",
+                "cold_reads_per_s",
+                "hot_reads_per_s",
+                "cold_proofs_per_s",
+                "hot_proofs_per_s",
+                "reads_rss_mib",
+                "restart_s",
+                "rest_rss_mib",
+                "http_reads",
+                "http_reads_per_s",
+                "http_rss_mib",
+                "disk_bytes",
+            ],
         ),
     ] {
         let args = ["bench", what, "--ops", "3000", "--runs", "1", "--json"];
