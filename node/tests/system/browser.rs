@@ -145,7 +145,7 @@ impl Page {
     pub(crate) fn until(&mut self, expression: &str) {
         let start = Instant::now();
         while self.eval(expression) != true {
-            let body = start.elapsed() < Duration::from_secs(60);
+            let body = start.elapsed() < Duration::from_secs(120);
             assert!(
                 body,
                 "never {expression}: {}",

@@ -18,7 +18,7 @@ fn the_page_follows_a_sync_and_shows_the_liar_with_its_reason() {
     assert_eq!(target, same);
     // So slow that the sync goes on for longer than a browser on a loaded machine takes to look.
     let slow = [
-        ("CORDEE_SERVE__BYTES_PER_SECOND", "200000"),
+        ("CORDEE_SERVE__BYTES_PER_SECOND", "60000"),
         ("CORDEE_SERVE__BURST_BYTES", "0"),
     ];
     let honest = publisher.serve(&slow);
