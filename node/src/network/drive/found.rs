@@ -189,7 +189,8 @@ impl Drive {
         for told in all.chunk_by(|(a, _), (b, _)| a == b) {
             let peer = told[0].0;
             let addresses: Vec<_> = told.iter().map(|(_, address)| address.clone()).collect();
-            let addresses = of_peer(&peer, &addresses, Reach::Machine, false);
+            // Anybody of the local network can say anything: no address of this machine.
+            let addresses = of_peer(&peer, &addresses, Reach::Local, false);
             if !self.swarm.is_connected(&peer) {
                 self.found(peer, addresses);
             }
