@@ -42,15 +42,14 @@
 //!
 //! # Limits
 //! No length is believed: a section is at most [`MAX_ANSWER`](cordee_protocol::wire::limits::MAX_ANSWER) bytes, checked
-//! before it is read, and is read piece by piece. Memory: a chunk, 4.3 MiB at most and 1 MiB as we write them; whoever makes a
-//! database of it, about five: chunks are read ahead, so that all cores prove.
+//! before it is read, and is read piece by piece. Memory: one chunk, 4.3 MiB at most and 1 MiB as we write them.
 
 mod fill;
 mod read;
 mod write;
 
 pub use fill::{FillError, Filled, fill};
-pub use read::{Error, Head, Part, Reader, Section, Unproven};
+pub use read::{Error, Head, Part, Reader, Section};
 pub use write::{WriteError, Written, write};
 
 /// The first bytes.
