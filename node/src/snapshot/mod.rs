@@ -43,6 +43,11 @@
 //! # Limits
 //! No length is believed: a section is at most [`MAX_ANSWER`](cordee_protocol::wire::limits::MAX_ANSWER) bytes, checked
 //! before it is read, and is read piece by piece. Memory: one chunk, 4.3 MiB at most and 1 MiB as we write them.
+//!
+//! # Cost
+//! Importing 2,000,000 operations of values of 100 bytes takes 0.44 s and 0.65 s of CPU time on two cores, and 4,000,000 take 0.9 s
+//! (medians of 3 and 5): one core proves while the other writes. Proving on both was tried and brought nothing but 50 MiB more
+//! memory.
 
 mod fill;
 mod read;
