@@ -3,7 +3,6 @@
 use super::progress::{self, Unit};
 use super::{Exit, Failure, FolderArgs, interrupt, output, runtime};
 use crate::folder::{self, Database, Folder};
-use crate::runtime::TokioRuntime;
 use crate::snapshot::{self, FillError, Filled, Head, Reader};
 use clap::Args;
 use cordee_protocol::{Digest, Target};
@@ -11,7 +10,6 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 type Input = Reader<Box<dyn Read + Send>>;
@@ -20,7 +18,7 @@ type Input = Reader<Box<dyn Read + Send>>;
 ///
 /// The file is not trusted: --target or --root is, so take that from somebody you trust, and the file from anywhere. An
 /// import that is interrupted goes on when the same command is run again, and a database that is an older state of the same
-/// log is continued. Memory is that of a few chunks, whatever the size of the file.
+/// log is continued. Memory is that of one chunk, whatever the size of the file.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  cordee import-snapshot -C copy alps.snapshot --target ROOT@START..END\n  \
@@ -140,7 +138,7 @@ impl ImportSnapshot {
                 bar.set_message(format!("{at} of {} ops", target.end()));
             };
             tokio::select! {
-                filled = snapshot::fill(local, Arc::new(TokioRuntime::current()), again, progress) => Ok(filled?),
+                filled = snapshot::fill(local, again, progress) => Ok(filled?),
                 ended = interrupt::signal() => {
                     ended?;
                     Err(Failure::new(

@@ -2,25 +2,14 @@
 //!
 //! What is held already is not stored again, but it is read: only so is it known to be of the same log (ENGINE W23.1). If it
 //! is not, it is given up, and the file is read from its beginning.
-//!
-//! Sections are proven on all cores, up to [`AHEAD`] of them at once, and taken in the order of the file: an error is that of
-//! the first section that has one, and what stands before it is kept.
 
-use super::read::{Error, Part, Reader, Unproven};
+use super::read::{Error, Part, Reader};
 use cordee_protocol::Database;
 use cordee_protocol::mmr::Edge;
 use cordee_protocol::mmr::position::nodes_between;
-use cordee_protocol::sync::runtime::{Runtime, offload};
 use cordee_protocol::sync::verify::{Pinned, Verified};
 use cordee_protocol::{Digest, Location};
-use futures::future::BoxFuture;
-use futures::stream::{FuturesOrdered, StreamExt};
-use futures::{FutureExt, future};
-use std::io::{self, Read};
-use std::sync::Arc;
-
-/// Sections that are read and not taken yet. Memory: as many chunks.
-const AHEAD: usize = 4;
+use std::io::Read;
 
 /// Why there is no database.
 #[derive(Debug, thiserror::Error)]
@@ -55,23 +44,22 @@ pub struct Filled<T> {
 
 /// Bring `local`, which was opened for the target of the snapshot, to it. `open` is called for a reader at the beginning of
 /// the file: once, or twice if what is held is of another log; `None` ends with [`FillError::Once`]. `progress` is told the
-/// location reached and the bytes read. `runtime` has the cores that prove.
+/// location reached and the bytes read.
 ///
 /// # Errors
 /// [`FillError`]. What was proven before is kept, and the next call goes on from there.
 pub async fn fill<R: Read + Send, D: Database>(
     mut local: D,
-    runtime: Arc<dyn Runtime>,
     mut open: impl FnMut() -> Result<Option<Reader<R>>, Error> + Send,
     mut progress: impl FnMut(Location, u64) + Send,
 ) -> Result<Filled<D::Output>, FillError<D::Error>> {
-    let mut ahead = Ahead::new(open()?.ok_or(FillError::Once)?);
-    let start = ahead.reader.head().target.start();
+    let mut reader = open()?.ok_or(FillError::Once)?;
+    let start = reader.head().target.start();
     let mut imported = 0;
     let mut reused = local.held().size.since(start);
     let mut seam = Seam(None);
     loop {
-        let batch = match ahead.part(&runtime).await? {
+        let batch = match reader.part()? {
             Part::Last(last) => {
                 // Before anything is unmade for it.
                 local.check_last(last).await.map_err(FillError::Database)?;
@@ -90,7 +78,7 @@ pub async fn fill<R: Read + Send, D: Database>(
         };
         if !seam.fits(&batch) {
             tracing::warn!("what is stored is of another log; it is given up");
-            ahead = Ahead::new(open()?.ok_or(FillError::Once)?);
+            reader = open()?.ok_or(FillError::Once)?;
             local.restart().await.map_err(FillError::Database)?;
             (imported, reused) = (0, 0);
             continue;
@@ -101,11 +89,11 @@ pub async fn fill<R: Read + Send, D: Database>(
             imported += new.range().end.since(held);
             local.append(new).await.map_err(FillError::Database)?;
         }
-        progress(end, ahead.reader.position());
+        progress(end, reader.position());
         // A file is always ready: whoever wants to stop this has to be heard as well.
         tokio::task::yield_now().await;
     }
-    let bytes = ahead.reader.position();
+    let bytes = reader.position();
     let database = local.complete().await.map_err(FillError::Database)?;
     Ok(Filled {
         database,
@@ -113,43 +101,6 @@ pub async fn fill<R: Read + Send, D: Database>(
         reused,
         bytes,
     })
-}
-
-/// A reader with what is being proven.
-struct Ahead<R> {
-    reader: Reader<R>,
-    proving: FuturesOrdered<BoxFuture<'static, Result<Part, Error>>>,
-    /// Nothing is to be read any more.
-    ended: bool,
-}
-
-impl<R: Read> Ahead<R> {
-    fn new(reader: Reader<R>) -> Self {
-        Self {
-            reader,
-            proving: FuturesOrdered::new(),
-            ended: false,
-        }
-    }
-
-    /// What is proven next.
-    async fn part(&mut self, runtime: &Arc<dyn Runtime>) -> Result<Part, Error> {
-        while !self.ended && self.proving.len() < AHEAD {
-            let read = self.reader.unproven();
-            self.ended = !matches!(read, Ok(Some(_)));
-            self.proving.push_back(match read {
-                Ok(Some(unproven)) => prove(runtime.clone(), unproven).boxed(),
-                Ok(None) => future::ready(Ok(Part::End)).boxed(),
-                Err(error) => future::ready(Err(error)).boxed(),
-            });
-        }
-        self.proving.next().await.unwrap_or(Ok(Part::End))
-    }
-}
-
-async fn prove(runtime: Arc<dyn Runtime>, unproven: Unproven) -> Result<Part, Error> {
-    let proven = offload(&*runtime, || unproven.prove()).await;
-    proven.unwrap_or_else(|| Err(Error::Io(io::Error::other("no thread is left to prove it"))))
 }
 
 /// Where what is held ends, and the root that it has there: to be found in the file as well.

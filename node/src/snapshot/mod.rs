@@ -42,15 +42,19 @@
 //!
 //! # Limits
 //! No length is believed: a section is at most [`MAX_ANSWER`](cordee_protocol::wire::limits::MAX_ANSWER) bytes, checked
-//! before it is read, and is read piece by piece. Memory: a chunk, 4.3 MiB at most and 1 MiB as we write them; whoever makes a
-//! database of it, about five: chunks are read ahead, so that all cores prove.
+//! before it is read, and is read piece by piece. Memory: one chunk, 4.3 MiB at most and 1 MiB as we write them.
+//!
+//! # Cost
+//! Importing 2,000,000 operations of values of 100 bytes takes 0.44 s and 0.65 s of CPU time on two cores, and 4,000,000 take 0.9 s
+//! (medians of 3 and 5): one core proves while the other writes. Proving on both was tried and brought nothing but 50 MiB more
+//! memory.
 
 mod fill;
 mod read;
 mod write;
 
 pub use fill::{FillError, Filled, fill};
-pub use read::{Error, Head, Part, Reader, Section, Unproven};
+pub use read::{Error, Head, Part, Reader, Section};
 pub use write::{WriteError, Written, write};
 
 /// The first bytes.

@@ -3,10 +3,9 @@
 use super::{MAGIC, MAX_OPTIONAL, VERSION, tag};
 use bytes::Bytes;
 use cordee_protocol::codec::{self, Decode, Reader as Codec};
-use cordee_protocol::mmr::Elements;
 use cordee_protocol::sync::verify::{Fault, Pinned, Verified, verify};
 use cordee_protocol::wire::limits::{MAX_ANSWER, MAX_NAME, MAX_OPERATIONS};
-use cordee_protocol::wire::{Answer, Ask, Request, Response};
+use cordee_protocol::wire::{Answer, Ask, Request};
 use cordee_protocol::{Digest, Location, Operations, Target};
 use std::io::{self, Read};
 
@@ -183,18 +182,6 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// [`Error`].
     pub fn part(&mut self) -> Result<Part, Error> {
-        match self.unproven()? {
-            Some(unproven) => unproven.prove(),
-            None => Ok(Part::End),
-        }
-    }
-
-    /// Read what comes next and leave it to the caller to prove it, on any thread; `None` if that was all, and it was whole.
-    /// What is read then follows from what this says of itself: it is of use only if this is proven.
-    ///
-    /// # Errors
-    /// [`Error`], but for [`Error::Refused`].
-    pub fn unproven(&mut self) -> Result<Option<Unproven>, Error> {
         let (section, request) = match self.next {
             Next::First => (
                 Section::First,
@@ -208,7 +195,7 @@ impl<R: Read> Reader<R> {
                 Some(request) => (Section::Chunk(n), Some(request)),
                 None => (Section::End, None),
             },
-            Next::Nothing => return Ok(None),
+            Next::Nothing => return Ok(Part::End),
         };
         let (begin, tag, bytes) = self.section(section)?;
         let malformed = |what: String| Error::Malformed {
@@ -231,26 +218,36 @@ impl<R: Read> Reader<R> {
         let Some(request) = request else {
             self.end(&bytes).map_err(|error| malformed(error.to_string()))?;
             self.next = Next::Nothing;
-            return Ok(None);
+            return Ok(Part::End);
         };
         let answer =
             Answer::decode(&bytes, &Ask::Range(request)).map_err(|error| malformed(error.to_string()))?;
         let Answer::Range(response) = answer else {
             return Err(malformed("it holds no operations".into()));
         };
-        let behind = request.start().saturating_add(response.operations.len() as u64);
-        self.next = match self.next {
-            Next::Last => Next::First,
-            Next::Chunk(n, _) => Next::Chunk(n + 1, behind),
-            Next::First | Next::Nothing => Next::Chunk(1, behind),
-        };
-        Ok(Some(Unproven {
+        let refused = |fault| Error::Refused {
             at: begin,
             section,
-            root: self.root,
-            request,
-            response,
-        }))
+            fault,
+        };
+        let (batch, pinned) = verify(&request, &self.root, response).map_err(refused)?;
+        let behind = batch.range().end;
+        match (self.next, pinned) {
+            (Next::Last, _) => {
+                self.next = Next::First;
+                Ok(Part::Last(batch.operations().clone()))
+            }
+            (Next::Chunk(n, _), _) => {
+                self.next = Next::Chunk(n + 1, behind);
+                Ok(Part::Chunk(batch))
+            }
+            (_, Some(pinned)) => {
+                self.next = Next::Chunk(1, behind);
+                Ok(Part::First(batch, pinned))
+            }
+            // An answer to a boundary ask has them, or does not decode.
+            (_, None) => Err(malformed("the pinned nodes are missing".into())),
+        }
     }
 
     /// The last section's content, and that nothing follows.
@@ -280,33 +277,6 @@ impl<R: Read> Reader<R> {
             if tag < tag::OPTIONAL {
                 return Ok((begin, tag, bytes));
             }
-        }
-    }
-}
-
-/// A section that was read, before anybody knows whether it is of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unproven {
-    at: u64,
-    section: Section,
-    root: Digest,
-    request: Request,
-    response: Response,
-}
-
-impl Unproven {
-    /// Prove it under the root of the file's head: nearly all that reading a snapshot costs.
-    ///
-    /// # Errors
-    /// [`Error::Refused`].
-    pub fn prove(self) -> Result<Part, Error> {
-        let (at, section) = (self.at, self.section);
-        let proven = verify(&self.request, &self.root, self.response);
-        let (batch, pinned) = proven.map_err(|fault| Error::Refused { at, section, fault })?;
-        match (section, pinned) {
-            (Section::Last, _) => Ok(Part::Last(batch.operations().clone())),
-            (_, Some(pinned)) => Ok(Part::First(batch, pinned)),
-            (_, None) => Ok(Part::Chunk(batch)),
         }
     }
 }

@@ -2,10 +2,8 @@ use super::*;
 use cordee_protocol::db::{Batch, Db, Family, KINDS, Keys, Kind};
 use cordee_protocol::log::MemoryJournal;
 use cordee_protocol::sync::database::Local;
-use cordee_protocol::testing::runtime::Virtual;
 use cordee_protocol::{Digest, Journal, Location, Target};
 use std::num::NonZeroU64;
-use std::sync::Arc;
 
 fn kind(name: &str) -> Kind {
     Kind::parse(name, name.ends_with("fixed").then_some(3)).unwrap()
@@ -47,12 +45,7 @@ type Outcome = Result<Filled<(cordee_protocol::log::Log<MemoryJournal>, Keys)>, 
 
 fn import(journal: MemoryJournal, target: &Target, kind: Kind, bytes: &[u8]) -> Outcome {
     let local = Local::open(journal, target.clone(), Keys::new(kind)).map_err(|error| error.to_string())?;
-    let filled = fill(
-        local,
-        Arc::new(Virtual::default()),
-        || Reader::open(bytes).map(Some),
-        |_, _| (),
-    );
+    let filled = fill(local, || Reader::open(bytes).map(Some), |_, _| ());
     let filled = futures::executor::block_on(filled);
     filled.map_err(|error| match error {
         FillError::Snapshot(error) => error.to_string(),
