@@ -4,7 +4,7 @@ use super::screen::Screen;
 use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
 use crate::audience::Audience;
 use crate::bench::parts::{self, AskDone, RawDone, RawReady};
-use crate::bench::{Error, apply, asking, raw, serve, sync, verify};
+use crate::bench::{Error, Transport, apply, asking, raw, serve, sync, verify};
 use crate::dataset::Dataset;
 use crate::folder::Folder;
 use clap::{Args, Subcommand};
@@ -35,7 +35,7 @@ enum What {
     Apply(Single),
     /// Serve raw bytes; like all parts, until standard input ends
     #[command(hide = true)]
-    RawServer,
+    RawServer(RawServer),
     /// Fetch raw bytes
     #[command(hide = true)]
     RawClient(RawClient),
@@ -69,6 +69,10 @@ struct Sync {
     /// Servers, each a process
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
     peers: u64,
+
+    /// What servers and client speak
+    #[arg(long, value_enum, default_value_t = Transport::Tcp)]
+    transport: Transport,
 
     /// After each run make another with one of the servers throttled to so many bytes a second, and tell what that costs
     #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
@@ -111,6 +115,12 @@ struct AskClient {
     value_size: usize,
     #[arg(long, value_parser = multiaddr)]
     peer: Multiaddr,
+}
+
+#[derive(Debug, Args)]
+struct RawServer {
+    #[arg(long, value_parser = multiaddr)]
+    listen: Multiaddr,
 }
 
 #[derive(Debug, Args)]
@@ -176,7 +186,7 @@ impl What {
                 let seconds = took.as_secs_f64();
                 output::result(true, &AskDone { bytes, seconds }, "")
             }
-            Self::RawServer => {
+            Self::RawServer(RawServer { listen }) => {
                 let say = |listen: Multiaddr| {
                     // Whoever started this notices that nothing was said.
                     let _ = output::result(
@@ -187,7 +197,7 @@ impl What {
                         "",
                     );
                 };
-                Ok(raw::serve(say).await?)
+                Ok(raw::serve(listen, say).await?)
             }
             Self::RawClient(client) => {
                 let took = raw::fetch(&client.peers, client.bytes).await?;
@@ -257,6 +267,7 @@ impl Sync {
                 seed: 1,
             },
             peers: self.peers as usize,
+            transport: self.transport,
             runs: self.runs as usize,
             slow_peer: self.slow_peer,
         };
