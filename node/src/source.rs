@@ -8,9 +8,11 @@
 //! the log; all are counted, in `cordee_store_damaged_total`. What changes in memory after the check is not found, nor is
 //! a damaged record while the node runs, as that is read only when it opens.
 //!
-//! That costs one hash an operation and a few for the proof: each operation is held against its leaf's digest, and what else
+//! The first time that costs one hash an operation and a few for the proof ([`Proven`] has what that spares the next): each operation is held against its leaf's digest, and what else
 //! the asker will use is folded to the root. A leaf's digest and its operation that were changed together, on purpose, are not
 //! found so; `cordee db check` finds them.
+
+mod proven;
 
 use crate::believing::Believing;
 use crate::folder::Database;
@@ -18,9 +20,10 @@ use crate::storage;
 use cordee_protocol::Location;
 use cordee_protocol::codec::Encode;
 use cordee_protocol::sync::serve::{self, Budget, KnownRoots, Source};
-use cordee_protocol::wire::{Answer, Ask, Frame, Request, Response, Status};
+use cordee_protocol::wire::{Answer, Ask, Frame, Request, Status};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use proven::Proven;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -88,6 +91,7 @@ pub struct Served {
     shelf: Shelf,
     believing: Option<Arc<Believing>>,
     roots: KnownRoots,
+    proven: Proven,
     damaged: Counter,
     /// File and byte of what has been logged. At most [`MAX_NAMED`].
     named: Mutex<BTreeSet<(PathBuf, u64)>>,
@@ -111,6 +115,7 @@ impl Served {
             shelf,
             believing,
             roots: KnownRoots::default(),
+            proven: Proven::default(),
             damaged: Counter::default(),
             named: Mutex::default(),
         }
@@ -126,7 +131,7 @@ impl Served {
     }
 
     /// A damaged place is no more than something that is not held, to others; the operator is told once.
-    fn range(&self, request: &Request) -> Result<Response, serve::Error<storage::Error>> {
+    fn range(&self, request: &Request) -> Result<Frame, serve::Error<storage::Error>> {
         let Some(shared) = self.shelf.get() else {
             return Err(serve::Error::NotHeld {
                 held: Location::ZERO..Location::ZERO,
@@ -135,7 +140,7 @@ impl Served {
             });
         };
         let database = shared.read().unwrap_or_else(PoisonError::into_inner);
-        let answered = serve::proven_answer(database.log(), &self.roots, request, self.budget);
+        let answered = self.proven(&database, request);
         let Err(serve::Error::Journal(error @ storage::Error::Corrupt { path, offset, .. })) = &answered
         else {
             return answered;
@@ -151,6 +156,20 @@ impl Served {
             start: request.start(),
             size: request.size(),
         })
+    }
+
+    /// The answer, which leads to the root, or is byte for byte one that did ([`Proven`]).
+    fn proven(&self, database: &Database, request: &Request) -> Result<Frame, serve::Error<storage::Error>> {
+        let log = database.log();
+        let response = serve::answer(log.journal(), request, self.budget)?;
+        let root = self.roots.of(log, request)?;
+        // Cheap: the operations are not copied.
+        let frame = Answer::Range(response.clone()).to_frame();
+        if !self.proven.has(root, request, &frame) {
+            serve::check_answer(log.journal(), request, &response, &root)?;
+            self.proven.remember(root, request, &frame);
+        }
+        Ok(frame)
     }
 }
 

@@ -45,6 +45,8 @@ pub type Journal = DiskJournal<FaultyDisk>;
 const SMALL: Options = Options {
     segment_bits: 10,
     buffer_bytes: 700,
+    tail_bytes: 32 << 10,
+    background: false,
 };
 
 fn open(disk: &FaultyDisk) -> Result<Journal, storage::Error> {

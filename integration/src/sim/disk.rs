@@ -151,6 +151,8 @@ impl Machine {
         let options = Options {
             segment_bits: self.config.segment_bits,
             buffer_bytes: self.config.buffer_bytes,
+            tail_bytes: 32 << 10,
+            background: false,
         };
         DiskJournal::open_on(self.disk(), Self::folder(), options)
     }

@@ -18,4 +18,4 @@ pub mod sync;
 pub mod usage;
 pub mod verify;
 
-pub use setting::Error;
+pub use setting::{Error, Transport};

@@ -1,6 +1,6 @@
 //! The same bytes over the same transport with nothing else done to them: what a sync is measured against.
 //!
-//! TCP, Noise and Yamux with one substream a request, as in a real node; answers of 1 MiB, four in flight from each
+//! TCP with Noise and Yamux, or QUIC, with one substream a request, as in a real node; answers of 1 MiB, four in flight from each
 //! server; nothing is verified, stored or read. Servers and client are processes of their own.
 
 use crate::dialing::named;
@@ -47,15 +47,14 @@ pub enum Error {
     Slow,
 }
 
-/// Serve bytes on a port of its own of the loopback device until dropped; `ready` is told where.
+/// Serve bytes at `listen`, one address, until dropped; `ready` is told where.
 ///
 /// # Errors
 /// [`Error::Transport`].
-pub async fn serve(ready: impl FnOnce(Multiaddr)) -> Result<(), Error> {
+pub async fn serve(listen: Multiaddr, ready: impl FnOnce(Multiaddr)) -> Result<(), Error> {
     let mut swarm = swarm(behaviour)?;
     let local = *swarm.local_peer_id();
-    let any = "/ip4/127.0.0.1/tcp/0".parse().map_err(transport)?;
-    swarm.listen_on(any).map_err(transport)?;
+    swarm.listen_on(listen).map_err(transport)?;
     let mut ready = Some(ready);
     let answer = Bytes::from(vec![0x5a; ANSWER as usize]);
     loop {
@@ -166,6 +165,7 @@ pub(super) fn swarm<B: NetworkBehaviour>(behaviour: impl FnOnce() -> B) -> Resul
             yamux::Config::default,
         )
         .map_err(transport)?
+        .with_quic()
         .with_behaviour(|_| behaviour())
         .map_err(transport)?
         .with_swarm_config(|config| {
@@ -236,7 +236,8 @@ mod tests {
         let mut servers = Vec::new();
         for _ in 0..2 {
             let (tx, rx) = oneshot::channel();
-            tokio::spawn(serve(|address| tx.send(address).unwrap()));
+            let any = "/ip4/127.0.0.1/tcp/0".parse().unwrap();
+            tokio::spawn(serve(any, |address| tx.send(address).unwrap()));
             servers.push(rx.await.unwrap());
         }
         fetch(&servers, 20 * ANSWER + 17).await.unwrap();

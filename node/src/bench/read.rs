@@ -10,7 +10,7 @@
 //! - `rest_rss_mib`: its memory then; `http_rss_mib`: after `http_reads` proven values over HTTP, one after the other.
 
 use super::reading::{Reading, forget, some_keys};
-use super::setting::{Error, Setting, median, path, to_thousandths};
+use super::setting::{Error, Setting, Transport, median, path, to_thousandths};
 use super::usage::resident_mib;
 use crate::audience::Audience;
 use crate::dataset::Dataset;
@@ -77,7 +77,7 @@ pub async fn run(
     runs: usize,
     audience: Arc<dyn Audience>,
 ) -> Result<Report, Error> {
-    let setting = Setting::prepare(dataset, 1, audience.clone()).await?;
+    let setting = Setting::prepare(dataset, 1, Transport::Tcp, audience.clone()).await?;
     let folder = Folder::open(&setting.folder("server-1"), Ok)?;
     let keys = some_keys(&folder.existing()?, HTTP_READS)?;
     let mut all = Vec::new();

@@ -1,7 +1,7 @@
 //! The benchmark of serving: one client takes all that one node has, unverified and not stored, and as many raw bytes.
 
 use super::parts::{AskDone, RawDone};
-use super::setting::{Error, Setting, median, to_thousandths};
+use super::setting::{Error, Setting, Transport, median, to_thousandths};
 use super::usage::Usage;
 use crate::audience::Audience;
 use crate::dataset::Dataset;
@@ -53,7 +53,7 @@ struct Run {
 /// # Errors
 /// [`Error`].
 pub async fn run(dataset: Dataset, runs: usize, audience: Arc<dyn Audience>) -> Result<Report, Error> {
-    let setting = Setting::prepare(dataset, 1, audience.clone()).await?;
+    let setting = Setting::prepare(dataset, 1, Transport::Tcp, audience.clone()).await?;
     let server = setting.serve(1, None).await?;
     let raw_server = setting.serve_raw(1).await?;
     let usage = |process: &Process| process.id().and_then(Usage::of).unwrap_or_default();

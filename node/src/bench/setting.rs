@@ -49,10 +49,31 @@ pub enum Error {
 pub(super) struct Setting {
     place: Arc<tempfile::TempDir>,
     program: Program,
+    transport: Transport,
     /// What they serve.
     pub(super) target: Target,
     /// Bytes of its operations.
     pub(super) encoded_bytes: u64,
+}
+
+/// What servers and clients speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// With Noise and Yamux.
+    Tcp,
+    /// Version 1.
+    Quic,
+}
+
+impl Transport {
+    /// Any port of the loopback device.
+    fn address(self) -> &'static str {
+        match self {
+            Self::Tcp => "/ip4/127.0.0.1/tcp/0",
+            Self::Quic => "/ip4/127.0.0.1/udp/0/quic-v1",
+        }
+    }
 }
 
 /// One that serves.
@@ -64,15 +85,16 @@ pub(super) struct Server {
 }
 
 impl Setting {
-    /// Write the database, and as many copies of it as there are servers.
+    /// Write the database, and as many copies of it as there are servers, which will listen by `transport`.
     pub(super) async fn prepare(
         dataset: Dataset,
         servers: usize,
+        transport: Transport,
         audience: Arc<dyn Audience>,
     ) -> Result<Self, Error> {
         let place = Arc::new(tempfile::Builder::new().prefix("cordee-bench-").tempdir()?);
         let program = Program::own()?
-            .with("network.listen", "/ip4/127.0.0.1/tcp/0")
+            .with("network.listen", transport.address())
             .with("http.listen", "")
             // What is measured is the program, not its manners.
             .with("serve.requests_per_second", 0)
@@ -100,6 +122,7 @@ impl Setting {
         Ok(Self {
             place,
             program,
+            transport,
             target,
             encoded_bytes,
         })
@@ -153,7 +176,8 @@ impl Setting {
 
     /// Start a server of raw bytes.
     pub(super) async fn serve_raw(&self, n: usize) -> Result<Server, Error> {
-        let mut process = self.start(&format!("raw-server-{n}"), &["bench", "raw-server"])?;
+        let args = ["bench", "raw-server", "--listen", self.transport.address()];
+        let mut process = self.start(&format!("raw-server-{n}"), &args)?;
         let RawReady { listen: address } = process.hear(LIMIT).await?;
         let http = String::new();
         Ok(Server {

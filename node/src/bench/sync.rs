@@ -9,7 +9,7 @@
 //!   all together, and the highest peak of any of them since its start.
 
 use super::parts::{Answering, RawDone};
-use super::setting::{Error, Server, Setting, make, median, path, to_thousandths};
+use super::setting::{Error, Server, Setting, Transport, make, median, path, to_thousandths};
 use super::usage::Usage;
 use crate::audience::Audience;
 use crate::dataset::Dataset;
@@ -28,13 +28,15 @@ pub struct Options {
     pub dataset: Dataset,
     /// Servers.
     pub peers: usize,
+    /// What they speak.
+    pub transport: Transport,
     /// How often; the report has medians.
     pub runs: usize,
     /// In each run also sync with the first server throttled to so many bytes a second, and without that server.
     pub slow_peer: Option<u32>,
 }
 
-/// The figures; all but the first five are medians over the runs. MB are 10^6 bytes.
+/// The figures; all but the first six are medians over the runs. MB are 10^6 bytes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// Operations fetched.
@@ -43,6 +45,8 @@ pub struct Report {
     pub value_size: usize,
     /// Servers.
     pub peers: usize,
+    /// What they spoke.
+    pub transport: Transport,
     /// Runs.
     pub runs: usize,
     /// Bytes of the encoded operations.
@@ -91,7 +95,7 @@ pub struct Report {
 pub async fn run(options: Options, audience: Arc<dyn Audience>) -> Result<Report, Error> {
     // One more to be throttled.
     let copies = options.peers + usize::from(options.slow_peer.is_some());
-    let setting = Setting::prepare(options.dataset, copies, audience.clone()).await?;
+    let setting = Setting::prepare(options.dataset, copies, options.transport, audience.clone()).await?;
     let bench = Bench { options, setting };
     audience.stage(&format!("{} servers start", options.peers), 0);
     let servers = try_join_all((1..=options.peers).map(|n| bench.setting.serve(n, None))).await?;
@@ -225,6 +229,7 @@ impl Bench {
             ops,
             value_size: self.options.dataset.value_size,
             peers: self.options.peers,
+            transport: self.options.transport,
             runs: runs.len(),
             encoded_bytes: self.setting.encoded_bytes,
             sync_s,

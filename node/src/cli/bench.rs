@@ -4,7 +4,7 @@ use super::screen::Screen;
 use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
 use crate::audience::Audience;
 use crate::bench::parts::{self, AskDone, RawDone, RawReady};
-use crate::bench::{Error, apply, asking, raw, read, reading, serve, sync, verify};
+use crate::bench::{Error, Transport, apply, asking, raw, read, reading, serve, sync, verify};
 use crate::dataset::Dataset;
 use crate::folder::Folder;
 use clap::{Args, Subcommand};
@@ -36,7 +36,7 @@ enum What {
     Read(Read),
     /// Serve raw bytes; like all parts, until standard input ends
     #[command(hide = true)]
-    RawServer,
+    RawServer(RawServer),
     /// Fetch raw bytes
     #[command(hide = true)]
     RawClient(RawClient),
@@ -73,6 +73,10 @@ struct Sync {
     /// Servers, each a process
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
     peers: u64,
+
+    /// What servers and client speak
+    #[arg(long, value_enum, default_value_t = Transport::Tcp)]
+    transport: Transport,
 
     /// In each run also sync with one of the servers throttled to so many bytes a second, and without that server, and
     /// tell what it costs
@@ -131,6 +135,12 @@ struct AskClient {
     value_size: usize,
     #[arg(long, value_parser = multiaddr)]
     peer: Multiaddr,
+}
+
+#[derive(Debug, Args)]
+struct RawServer {
+    #[arg(long, value_parser = multiaddr)]
+    listen: Multiaddr,
 }
 
 #[derive(Debug, Args)]
@@ -208,7 +218,7 @@ impl What {
                 let seconds = took.as_secs_f64();
                 output::result(true, &AskDone { bytes, seconds }, "")
             }
-            Self::RawServer => {
+            Self::RawServer(RawServer { listen }) => {
                 let say = |listen: Multiaddr| {
                     // Whoever started this notices that nothing was said.
                     let _ = output::result(
@@ -219,7 +229,7 @@ impl What {
                         "",
                     );
                 };
-                Ok(raw::serve(say).await?)
+                Ok(raw::serve(listen, say).await?)
             }
             Self::RawClient(client) => {
                 let took = raw::fetch(&client.peers, client.bytes).await?;
@@ -301,6 +311,7 @@ impl Sync {
                 seed: 1,
             },
             peers: self.peers as usize,
+            transport: self.transport,
             runs: self.runs as usize,
             slow_peer: self.slow_peer,
         };

@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 /// A file system. Every call blocks.
 pub trait Files: Send + Sync {
     /// An open file.
-    type File: File;
+    type File: File + 'static;
     /// Holds a lock for as long as it lives.
     type Lock: Send + Sync + Debug;
 

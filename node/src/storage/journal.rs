@@ -1,12 +1,15 @@
 //! The [`Journal`] of the protocol over files.
 
+mod commit;
 mod lost;
 mod places;
 
 use super::error::Error;
 use super::file::{Files, OsFiles};
+use super::presync::Presync;
 use super::record::Record;
 use super::segments::{Layout, Lost, Segments, segments};
+use super::tail::Tail;
 use super::{Options, SEGMENT_BITS};
 use bytes::Bytes;
 use cordee_protocol::log::{Damage, Journal, Mark, Operations};
@@ -41,6 +44,12 @@ pub struct DiskJournal<F: Files = OsFiles> {
     mark: Option<Mark>,
     /// What the record on disk says.
     recorded: Record,
+    /// What is durable: that, or what the tail makes of it.
+    committed: Record,
+    tail: Tail<F>,
+    /// Syncs segments while commits go to the tail; none if [`Options::background`] says so, or until then.
+    presync: Option<Presync<F::File>>,
+    background: bool,
     /// The lowest size below the recorded one that was rewound to since: what is recorded above it is to be overwritten.
     rewound: Option<Location>,
     poisoned: bool,
@@ -116,23 +125,29 @@ impl<F: Files> DiskJournal<F> {
         let locations = held.start.get()..held.end.get();
         let mut lost = <[Vec<Lost>; 3]>::default();
         let [of_operations, of_offsets, of_nodes] = &mut lost;
-        Ok(Self {
+        let mut journal = Self {
             operations: run(operations, 1, 1 << bits, record.bytes.clone(), of_operations)?,
             offsets: run(offsets, OFFSET as u64, 1 << (bits - 6), locations, of_offsets)?,
             nodes: run(nodes, Digest::LEN as u64, 1 << (bits - 5), positions, of_nodes)?,
             lost,
             files,
+            tail: Tail::new(&folder, options.tail_bytes),
+            presync: None,
+            background: options.background,
             folder,
             buffer_bytes: options.buffer_bytes,
             epoch: record.epoch,
             held,
             pinned: record.pinned.clone(),
             mark: record.mark.clone(),
+            committed: record.clone(),
             recorded: record,
             rewound: None,
             poisoned: false,
             _lock,
-        })
+        };
+        journal.take_tail()?;
+        Ok(journal)
     }
 
     /// The folder.
@@ -255,54 +270,8 @@ impl<F: Files> DiskJournal<F> {
         }
     }
 
-    /// Do what changes files: if it fails, so does every later call.
-    fn writing(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        self.check()?;
-        self.poisoned = true;
-        work(self)?;
-        self.poisoned = false;
-        Ok(())
-    }
-
     fn buffered(&self) -> usize {
         self.operations.buffered() + self.offsets.buffered() + self.nodes.buffered()
-    }
-
-    /// Write the buffers out. What the record speaks of is never overwritten: where that would happen, the record is
-    /// shortened first.
-    fn flush(&mut self) -> Result<(), Error> {
-        if self.buffered() == 0 {
-            return Ok(());
-        }
-        if let Some(size) = self.rewound.take() {
-            let shortened = self.shortened(size)?;
-            self.put(shortened)?;
-        }
-        let runs = [&mut self.operations, &mut self.offsets, &mut self.nodes];
-        runs.into_iter().try_for_each(|run| run.flush(&self.files))
-    }
-
-    /// What is recorded, up to `size` only. It is still part of the same sync, but not the same complete database.
-    fn shortened(&self, size: Location) -> Result<Record, Error> {
-        let was = &self.recorded;
-        let end = if size == was.held.start {
-            was.bytes.start
-        } else {
-            self.end_before(size)?
-        };
-        Ok(Record {
-            held: was.held.start..size,
-            bytes: was.bytes.start..end,
-            mark: was.mark.clone().filter(|mark| matches!(mark, Mark::Syncing(_))),
-            ..was.clone()
-        })
-    }
-
-    /// Replace the record. What it speaks of is durable.
-    fn put(&mut self, record: Record) -> Result<(), Error> {
-        record.replace(&self.files, &self.folder)?;
-        self.recorded = record;
-        Ok(())
     }
 }
 
@@ -368,7 +337,10 @@ impl<F: Files> Journal for DiskJournal<F> {
         if self.buffered() < self.buffer_bytes {
             return Ok(());
         }
-        self.writing(Self::flush)
+        self.writing(|journal| {
+            journal.flush()?;
+            journal.sync_ahead()
+        })
     }
 
     fn read(&self, range: Range<Location>, max_bytes: usize) -> Result<Operations, Error> {
@@ -405,6 +377,9 @@ impl<F: Files> Journal for DiskJournal<F> {
     fn rewind(&mut self, size: Location) -> Result<(), Error> {
         self.check()?;
         self.check_held(size..self.held.end)?;
+        if size < self.committed.held.end {
+            self.writing(Self::leave_tail)?;
+        }
         self.operations.cut(self.cut_at(size)?);
         self.offsets.cut(size.get());
         self.nodes.cut(size.position().get());
@@ -427,7 +402,7 @@ impl<F: Files> Journal for DiskJournal<F> {
     }
 
     fn restart(&mut self, start: Location) -> Result<(), Error> {
-        self.check()?;
+        self.writing(Self::leave_tail)?;
         // Neither a file that is recorded nor one of an attempt that was not committed.
         self.epoch = self.epoch.max(self.recorded.epoch).saturating_add(1);
         self.operations = self.operations.restarted(self.epoch, 0);
@@ -438,33 +413,7 @@ impl<F: Files> Journal for DiskJournal<F> {
     }
 
     fn commit(&mut self, mark: Mark) -> Result<(), Error> {
-        self.writing(|journal| {
-            journal.flush()?;
-            let runs = [&mut journal.operations, &mut journal.offsets, &mut journal.nodes];
-            runs.into_iter().try_for_each(|run| run.sync(&journal.files))?;
-            let restarted = journal.epoch != journal.recorded.epoch;
-            let record = Record {
-                segment_bits: journal.recorded.segment_bits,
-                epoch: journal.epoch,
-                held: journal.held.clone(),
-                bytes: journal.operations.start()..journal.operations.end(),
-                pinned: journal.pinned.clone(),
-                mark: Some(mark.clone()),
-            };
-            // The same record again means that nothing changed below it: that would have shortened it first.
-            if record != journal.recorded {
-                journal.put(record)?;
-            }
-            journal.mark = Some(mark);
-            journal.rewound = None;
-            for run in [&mut journal.operations, &mut journal.offsets, &mut journal.nodes] {
-                run.trim(&journal.files)?;
-                if restarted {
-                    run.remove_other_epochs(&journal.files)?;
-                }
-            }
-            Ok(())
-        })
+        self.commit_marked(mark)
     }
 
     fn mark(&self) -> Option<&Mark> {

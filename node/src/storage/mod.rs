@@ -9,6 +9,7 @@
 //!   lock          empty; locked for as long as the log is open
 //!   record        what is valid; replaced as a whole
 //!   record.next   the record to come, before it is renamed; removed on open
+//!   tail          small commits behind the record (below); empty while nobody has the log open
 //!   operations/   EEEEEEEE-IIIIIIIIIIIIIIII   encoded operations back to back      2^b bytes a file
 //!   offsets/      EEEEEEEE-IIIIIIIIIIIIIIII   where each operation ends, 8 bytes   2^(b-6) entries a file
 //!   nodes/        EEEEEEEE-IIIIIIIIIIIIIIII   node digests, 32 bytes               2^(b-5) digests a file
@@ -68,9 +69,18 @@
 //! 5. Any write or sync that fails ends the handle ([`Error::Poisoned`]): what a failed sync left on the disk is unknown,
 //!    and asking again may be answered with a success that is none. Opening again starts from the record.
 //!
+//! # Small commits
+//! A publisher commits some hundred kilobytes at a time, and five syncs for each would take longer than everything else. So a
+//! commit of a complete database that goes on from the last one, of at most 1 MiB, is written to `tail` as a whole, with one
+//! write and one sync, before it returns; segments get it as always, but nobody waits for them. When the tail has 16 MiB, or
+//! the next commit is another one, or the log is closed, segments are synced and the record catches up. Rule 2 holds for the
+//! tail as well: before the log is rewound or begun anew the record catches up, and the tail is emptied. The bytes, and what of
+//! them counts, are in `tail.rs`.
+//!
 //! # Recovery
 //! Opening reads the record, removes files of other epochs and outside the range, cuts the last file of each run to the
-//! recorded length, and checks that all others have theirs. A file that is missing or too short, a record that does not
+//! recorded length, and checks that all others have theirs. What the tail has behind the record is then appended, each commit
+//! held against its root, and committed: after a crash up to 16 MiB are read and hashed, else nothing. A file that is missing or too short, a record that does not
 //! match its checksum, or an offset table that does not end where the operations do is [`Error::Corrupt`] with the
 //! file's name and byte. Folders without segments and without a record are made into an empty log; segments without a
 //! record are an error, never removed. The cost is one look at each folder; nothing is read but the record and one entry
@@ -104,7 +114,8 @@
 //! sync: `replayer`. A disk that forgets, fails and fills up, for tests: `faulty`.
 //!
 //! # Memory and files
-//! One buffer of about [`Options::buffer_bytes`], at most 3 files open for writing and 96 for reading. Reads take `&self`
+//! One buffer of about [`Options::buffer_bytes`] and one of a sixteenth of [`Options::tail_bytes`], at most 4 files open for
+//! writing and 96 for reading. Reads take `&self`
 //! and a position, so any number of threads may read at once; what is still buffered is read from the buffer.
 
 pub mod check;
@@ -118,12 +129,14 @@ mod presync;
 mod record;
 mod replayer;
 mod segments;
+mod tail;
 #[cfg(test)]
 mod tests;
 pub mod writer;
 
 pub use error::Error;
 pub use index::DiskIndex;
+pub(crate) use index::checksum;
 pub use journal::DiskJournal;
 pub use writer::Writer;
 
@@ -201,6 +214,11 @@ pub struct Options {
     pub segment_bits: u32,
     /// Appended bytes that are kept back and written at once. Memory: this and the largest single append.
     pub buffer_bytes: usize,
+    /// The tail takes so many bytes of the disk, and a sixteenth of them in memory: what a start after a crash reads and hashes
+    /// again. 0: every commit goes through segments and record.
+    pub tail_bytes: usize,
+    /// Whether segments are synced by a thread of their own while commits go to the tail.
+    pub background: bool,
 }
 
 impl Default for Options {
@@ -208,6 +226,8 @@ impl Default for Options {
         Self {
             segment_bits: 26,
             buffer_bytes: 4 << 20,
+            tail_bytes: 16 << 20,
+            background: true,
         }
     }
 }

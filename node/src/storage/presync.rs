@@ -3,8 +3,8 @@
 use super::Error;
 use super::file::File;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 type Files<T> = Vec<(PathBuf, Arc<T>)>;
@@ -13,7 +13,8 @@ type Files<T> = Vec<(PathBuf, Arc<T>)>;
 #[derive(Debug)]
 pub(super) struct Presync<T> {
     work: Option<SyncSender<Files<T>>>,
-    done: Receiver<Result<(), Error>>,
+    /// Only ever used by one at a time; locked so that others may hold on to whoever has this.
+    done: Mutex<Receiver<Result<(), Error>>>,
     busy: bool,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,7 +40,7 @@ impl<T: File + Send + Sync + 'static> Presync<T> {
             .ok();
         Self {
             work: thread.is_some().then_some(work),
-            done,
+            done: Mutex::new(done),
             busy: false,
             thread,
         }
@@ -51,7 +52,7 @@ impl<T: File + Send + Sync + 'static> Presync<T> {
     /// What an earlier sync failed with. Nothing may be committed after that.
     pub(super) fn start(&mut self, files: impl FnOnce() -> Files<T>) -> Result<(), Error> {
         if self.busy {
-            match self.done.try_recv() {
+            match self.done().try_recv() {
                 Ok(synced) => {
                     self.busy = false;
                     synced?;
@@ -65,13 +66,17 @@ impl<T: File + Send + Sync + 'static> Presync<T> {
         Ok(())
     }
 
+    fn done(&mut self) -> &mut Receiver<Result<(), Error>> {
+        self.done.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Wait until it is idle: before every commit.
     ///
     /// # Errors
     /// As [`Self::start`].
     pub(super) fn wait(&mut self) -> Result<(), Error> {
         if std::mem::take(&mut self.busy) {
-            self.done.recv().unwrap_or(Ok(()))
+            self.done().recv().unwrap_or(Ok(()))
         } else {
             Ok(())
         }

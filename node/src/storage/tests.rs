@@ -1,6 +1,7 @@
 mod crash;
 mod flips;
 mod lost;
+mod tail;
 
 use super::faulty::FaultyDisk;
 use super::{DiskJournal, Error, Options};
@@ -16,6 +17,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const SMALL: Options = Options {
     segment_bits: 9,
     buffer_bytes: 300,
+    tail_bytes: 32 << 10,
+    background: false,
 };
 
 fn folder() -> PathBuf {
@@ -33,6 +36,7 @@ fn keeps_the_contract_on_the_disk() {
     let larger = Options {
         segment_bits: 12,
         buffer_bytes: 2000,
+        ..SMALL
     };
     let root = tempfile::tempdir().unwrap();
     for (case, options) in [("larger", larger), ("default", Options::default())] {

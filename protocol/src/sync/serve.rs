@@ -108,21 +108,27 @@ pub fn proven_answer<J: Journal>(
     budget: Budget,
 ) -> Result<Response, Error<J::Error>> {
     let response = answer(log.journal(), request, budget)?;
-    let (size, start) = (request.size(), request.start());
-    let root = roots.at(log, size).map_err(|error| match error {
-        authenticated::Error::Journal(source) => Error::Journal(source),
-        _ => Error::NotHeld {
-            held: log.bounds(),
-            start,
-            size,
-        },
-    })?;
+    let root = roots.of(log, request)?;
+    check_answer(log.journal(), request, &response, &root)?;
+    Ok(response)
+}
+
+/// See that `response`, which [`answer`] made of what `journal` holds, leads to `root`, the one of [`KnownRoots::of`]: the second
+/// half of [`proven_answer`].
+///
+/// # Errors
+/// [`Error::Journal`] with the journal's [`Journal::damaged`] if it does not; the journal's own.
+pub fn check_answer<J: Journal>(
+    journal: &J,
+    request: &Request,
+    response: &Response,
+    root: &Digest,
+) -> Result<(), Error<J::Error>> {
     let pinned = response.pinned_nodes.as_deref();
     let Response {
         proof, operations, ..
-    } = &response;
-    check::answer(log.journal(), proof, start, operations, pinned, &root).map_err(Error::Journal)?;
-    Ok(response)
+    } = response;
+    check::answer(journal, proof, request.start(), operations, pinned, root).map_err(Error::Journal)
 }
 
 /// The roots that one log had at the sizes it was last asked at. At most [`MAX_KNOWN`] of 40 bytes.
@@ -140,6 +146,21 @@ struct Known {
 pub const MAX_KNOWN: usize = 64;
 
 impl KnownRoots {
+    /// The root at the size of `request`: the one in memory, or one that is proven under it.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] if there is none; [`Error::Journal`].
+    pub fn of<J: Journal>(&self, log: &Log<J>, request: &Request) -> Result<Digest, Error<J::Error>> {
+        self.at(log, request.size()).map_err(|error| match error {
+            authenticated::Error::Journal(source) => Error::Journal(source),
+            _ => Error::NotHeld {
+                held: log.bounds(),
+                start: request.start(),
+                size: request.size(),
+            },
+        })
+    }
+
     fn at<J: Journal>(&self, log: &Log<J>, size: Location) -> Result<Digest, authenticated::Error<J::Error>> {
         // A list of proven roots is whole at every moment.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,16 +183,16 @@ impl KnownRoots {
     }
 }
 
-/// The frame for `ask`, given the status and what [`answer`] made of a range.
-pub fn frame<E: std::error::Error + 'static>(
+/// The frame for `ask`, given the status and what [`answer`] made of a range, encoded or not.
+pub fn frame<E: std::error::Error + 'static, R: Into<Frame>>(
     ask: &Ask,
     status: impl FnOnce() -> Status,
-    range: impl FnOnce(&Request) -> Result<Response, Error<E>>,
+    range: impl FnOnce(&Request) -> Result<R, Error<E>>,
 ) -> Frame {
     let answer = match ask {
         Ask::Status(_) => Answer::Status(status()),
         Ask::Range(request) => match range(request) {
-            Ok(response) => Answer::Range(response),
+            Ok(response) => return response.into(),
             Err(Error::NotHeld { .. }) => Answer::Unavailable,
             Err(error @ Error::Journal(_)) => {
                 tracing::error!(%error, source = ?std::error::Error::source(&error), "could not answer a peer");

@@ -65,7 +65,7 @@ pub(super) fn entries(bytes: &[u8]) -> impl ExactSizeIterator<Item = Entry> {
 ///
 /// It guards against a disk, not against a forger: whoever can write the files can write the checksum. Four lanes, as one
 /// would wait for its own multiplication: 4 KiB take 0.2 us, against 2.5 us for SHA-256.
-pub(super) fn checksum(seed: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn checksum(seed: u64, bytes: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     // Each step can be undone if the word is known, and so can the folding: no two words lead to one sum.
     let step = |lane: u64, word: u64| (lane ^ word).wrapping_mul(FACTOR).rotate_left(29);

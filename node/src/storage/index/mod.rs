@@ -110,6 +110,8 @@ mod write;
 
 use super::error::Error;
 use super::file::{Files, OsFiles};
+pub(crate) use entry::checksum;
+
 use cordee_protocol::Location;
 use cordee_protocol::db::index::{Covered, Index, nearest_active};
 use cordee_protocol::db::{Family, Key, Kind};

@@ -16,6 +16,8 @@ fn journal(disk: &FaultyDisk) -> Result<DiskJournal<FaultyDisk>, Error> {
     let options = storage::Options {
         segment_bits: 10,
         buffer_bytes: 512,
+        tail_bytes: 32 << 10,
+        background: false,
     };
     DiskJournal::open_on(disk.clone(), "data", options)
 }
