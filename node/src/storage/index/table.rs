@@ -87,16 +87,19 @@ impl<F: Files> Table<F> {
         if size != want || len == 0 {
             return damaged(size, "it has another length");
         }
-        // As long as the file says, so not longer than the disk.
-        let mut bytes = vec![0; (size - start) as usize];
-        file.read_at(&mut bytes, start).map_err(io("read"))?;
-        let (content, sum) = bytes.split_at(bytes.len() - CHECKSUM);
-        let (keys, bits) = content.split_at(blocks as usize * 32);
-        if trailer_sum(number, keys, bits).to_le_bytes() != *sum {
+        // As long as the file says, so not longer than the disk; and read to where they stay, as they are long.
+        let mut fences: Vec<Key> = vec![[0; 32]; blocks as usize];
+        let mut filters = vec![[0; filter::BYTES]; blocks as usize];
+        let mut sum = [0; CHECKSUM];
+        let mut offset = start;
+        for part in [fences.as_flattened_mut(), filters.as_flattened_mut(), &mut sum] {
+            file.read_at(part, offset).map_err(io("read"))?;
+            offset += part.len() as u64;
+        }
+        if trailer_sum(number, fences.as_flattened(), filters.as_flattened()).to_le_bytes() != sum {
             return damaged(start, "the checksum of its fences is another one");
         }
-        let fences = keys.as_chunks::<32>().0.to_vec();
-        let filters = bits.as_chunks().0.iter().copied().map(Filter).collect();
+        let filters = filters.into_iter().map(Filter).collect();
         Ok(Self::written(place, file, number, len, (fences, filters)))
     }
 
