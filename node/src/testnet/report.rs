@@ -1,4 +1,4 @@
-//! What a testnet has shown, and what is known of it before: the shapes. What follows from what: [`super::judge`].
+//! What a testnet has shown, and what is known of it before: the shapes. What follows from what: [`mod@super::judge`].
 //!
 //! The JSON fields are a contract with scripts; more may be added.
 
