@@ -1,4 +1,5 @@
-//! Syncing files ahead of the commit that will need it, on a thread of its own: the disk works while operations arrive.
+//! Syncing files ahead of the commit that will need it, on a thread of its own: the disk works while operations arrive, and
+//! its cache holds no more of them than it has to.
 
 use super::Error;
 use super::file::File;
@@ -27,7 +28,9 @@ impl<T: File + Send + Sync + 'static> Presync<T> {
         let run = move || {
             for files in received {
                 let synced = files.into_iter().try_for_each(|(path, file)| {
-                    file.sync().map_err(|error| Error::io("sync", &path)(error))
+                    file.sync().map_err(|error| Error::io("sync", &path)(error))?;
+                    file.forget();
+                    Ok(())
                 });
                 if tell.send(synced).is_err() {
                     return;

@@ -219,7 +219,11 @@ impl<F: Files> Tail<F> {
         let file = files
             .open(&self.path, true)
             .map_err(Error::io("create", &self.path))?;
-        file.truncate(0).map_err(Error::io("truncate", &self.path))?;
+        if file.len().map_err(Error::io("read", &self.path))? > 0 {
+            // Before there is another head: entries behind a torn one would look like damage.
+            file.truncate(0).map_err(Error::io("truncate", &self.path))?;
+            file.sync().map_err(Error::io("sync", &self.path))?;
+        }
         self.file = Some(file);
         self.nonce = rand::random();
         let mut head = MAGIC.to_vec();

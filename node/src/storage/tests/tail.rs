@@ -75,3 +75,27 @@ fn a_flipped_bit_is_found_but_in_the_last_commit() {
         }
     }
 }
+
+#[test]
+fn a_tail_that_is_begun_over_an_old_one_is_whole_wherever_the_power_goes() {
+    for step in 0..60 {
+        for seed in 0..12 {
+            let (disk, log) = killed(140);
+            disk.lose_power_at(step);
+            if let Ok(mut journal) = open(&disk) {
+                for end in [142, 144] {
+                    log.append(&mut journal, end, 2).unwrap();
+                    if journal.commit(log.complete(end)).is_err() {
+                        break;
+                    }
+                }
+            }
+            let case = format!("power lost at step {step}, seed {seed}");
+            let journal =
+                open(&disk.after_power_loss(seed)).unwrap_or_else(|error| panic!("{case}: {error}"));
+            let end = journal.bounds().end.get();
+            assert!([140, 142, 144].contains(&end), "{case}: {end}");
+            log.check(&journal, 0..end, true, &case);
+        }
+    }
+}
