@@ -16,9 +16,9 @@ fn the_page_follows_a_sync_and_shows_the_liar_with_its_reason() {
     let (publisher, target) = Node::publisher(place.path(), "publisher", 60_000);
     let (other, same) = Node::publisher(place.path(), "liar", 60_000);
     assert_eq!(target, same);
-    // So slow that the sync goes on for longer than a browser on a loaded machine takes to look.
+    // So slow, and in such small steps, that the sync goes on for longer than a browser on a loaded machine takes to look.
     let slow = [
-        ("CORDEE_SERVE__BYTES_PER_SECOND", "60000"),
+        ("CORDEE_SERVE__BYTES_PER_SECOND", "100000"),
         ("CORDEE_SERVE__BURST_BYTES", "0"),
     ];
     let honest = publisher.serve(&slow);
@@ -28,6 +28,7 @@ fn the_page_follows_a_sync_and_shows_the_liar_with_its_reason() {
     let mut sync = copy.sync(&target, &[honest.address("tcp"), liar.address("tcp")]);
     let mut sync = sync
         .args(["--http", &http])
+        .env("CORDEE_SYNC__BATCH_OPERATIONS", "256")
         .stdout(Stdio::null())
         .spawn()
         .unwrap();

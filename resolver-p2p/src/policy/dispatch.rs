@@ -25,11 +25,16 @@ use std::time::Duration;
 const TIERS: usize = 5;
 
 impl<P: Copy + Ord> Policy<P> {
-    /// Give waiting requests, oldest first, to peers with room.
+    /// Give waiting requests to peers with room: first what everything waits for (a caller that was given a lie asks for the tip
+    /// once more, as the last of all its requests), then the oldest.
     pub(super) fn dispatch(&mut self, now: Duration) {
         self.dispatched_at = now;
         let waits = |(_, fetch): &(&FetchId, &Fetch<P>)| fetch.waits_since().is_some();
-        let waiting: Vec<_> = self.fetches.iter().filter(waits).map(|(id, _)| *id).collect();
+        let mut waiting: Vec<_> = self.fetches.iter().filter(waits).map(|(id, _)| *id).collect();
+        if waiting.len() > 1 {
+            let urgent = self.urgent();
+            waiting.sort_by_key(|id| !urgent.contains(id));
+        }
         let mut uncovered = false;
         for id in waiting {
             if self.attempts.len() >= self.config.fetch.in_flight.get() || !self.has_room() {

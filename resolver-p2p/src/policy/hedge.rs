@@ -86,21 +86,32 @@ impl Traffic {
 }
 
 impl<P: Copy + Ord> Policy<P> {
-    /// The requests that may have a second copy: that at the tip, boundaries, and those that explore.
-    fn hedgeable(&self) -> Vec<FetchId> {
-        let open = || self.fetches.iter().filter(|(_, fetch)| fetch.is_wanted());
-        let newest = open().map(|(_, fetch)| fetch.request.size()).max();
-        let newest = || open().filter(|(_, fetch)| Some(fetch.request.size()) == newest);
+    /// What everything waits for: the request at the tip, and those for boundaries.
+    pub(super) fn urgent(&self) -> Vec<FetchId> {
+        let newest = || self.newest();
         let tip = newest()
             .filter(|(_, fetch)| fetch.request.kind() == Kind::Operations)
             .min_by_key(|(_, fetch)| fetch.request.start());
         let boundaries = newest().filter(|(_, fetch)| fetch.request.kind() == Kind::Boundary);
+        tip.into_iter().chain(boundaries).map(|(id, _)| *id).collect()
+    }
+
+    /// The open requests of the newest size.
+    fn newest(&self) -> impl Iterator<Item = (&FetchId, &Fetch<P>)> {
+        let open = || self.fetches.iter().filter(|(_, fetch)| fetch.is_wanted());
+        let newest = open().map(|(_, fetch)| fetch.request.size()).max();
+        open().filter(move |(_, fetch)| Some(fetch.request.size()) == newest)
+    }
+
+    /// The requests that may have a second copy: the urgent ones, and those that explore.
+    fn hedgeable(&self) -> Vec<FetchId> {
         let explores = |copy| self.attempts.get(copy).is_some_and(|attempt| attempt.explores);
-        let exploring = newest()
+        let exploring = self
+            .newest()
             .filter(|(_, fetch)| fetch.request.kind() == Kind::Operations)
             .filter(|(_, fetch)| fetch.copies.iter().any(explores));
-        let all = tip.into_iter().chain(boundaries).chain(exploring);
-        let mut ids: Vec<_> = all.map(|(id, _)| *id).collect();
+        let mut ids = self.urgent();
+        ids.extend(exploring.map(|(id, _)| *id));
         ids.dedup();
         ids
     }

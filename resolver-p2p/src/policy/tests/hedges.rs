@@ -59,6 +59,32 @@ fn p34_w13_2_only_the_tip_and_the_boundary_have_a_second_copy() {
 }
 
 #[test]
+fn p34_the_tip_that_is_asked_for_once_more_goes_before_what_waits_for_a_peer() {
+    let mut net = Net::new(1);
+    let first = net.ask(100, GOOD);
+    for start in [200, 300, 400, 500] {
+        net.ask(start, GOOD);
+    }
+    // A new peer has two at once; its answer for the tip fails, and the caller asks again.
+    let tip = net.asked.remove(0);
+    assert_eq!(deliver(&mut net, tip), Some(first));
+    accept(&mut net, first, None);
+    net.ask(100, GOOD);
+    let starts = |net: &Net| {
+        net.asked
+            .iter()
+            .map(|(_, _, request)| request.start().get())
+            .collect()
+    };
+    let open: Vec<u64> = starts(&net);
+    assert_eq!(open, [200, 300], "it waits: the window is full");
+    let next = net.asked.remove(0);
+    deliver(&mut net, next);
+    let open: Vec<u64> = starts(&net);
+    assert_eq!(open, [300, 100]);
+}
+
+#[test]
 fn p34_what_alone_is_left_to_wait_for_is_asked_twice_however_far_its_peer_is() {
     // A slot more than half of them is in use, or not; when the copy of the tip is due.
     for (others, due) in [(32, 600), (31, 600), (30, 40), (0, 40)] {
