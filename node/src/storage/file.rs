@@ -94,13 +94,6 @@ pub trait File: Send + Sync + Debug {
         Ok(self.len()? == 0)
     }
 
-    /// What is durable of it need not stay in the system's cache: a hint, and none to whoever has no such cache.
-    ///
-    /// A sync writes several times what the cache of a small machine holds, and reads next to nothing of it again. Memory that
-    /// goes back at once is what the next write gets, instead of memory that has to be found, cleared, and perhaps asked of a
-    /// hypervisor: measured on a virtual machine, 3 GB took 0.5 s of CPU time so and 5 s otherwise.
-    fn forget(&self) {}
-
     /// Cut to `len` bytes.
     ///
     /// # Errors
@@ -213,14 +206,6 @@ impl File for fs::File {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
-    }
-
-    fn forget(&self) {
-        #[cfg(target_os = "linux")]
-        {
-            // Nothing follows from a refusal.
-            let _ = rustix::fs::fadvise(self, 0, None, rustix::fs::Advice::DontNeed);
-        }
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {

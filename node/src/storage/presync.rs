@@ -1,5 +1,4 @@
-//! Syncing files ahead of the commit that will need it, on a thread of its own: the disk works while operations arrive, and
-//! its cache holds no more of them than it has to.
+//! Syncing files ahead of the commit that will need it, on a thread of its own: the disk works while operations arrive.
 
 use super::Error;
 use super::file::File;
@@ -28,9 +27,7 @@ impl<T: File + Send + Sync + 'static> Presync<T> {
         let run = move || {
             for files in received {
                 let synced = files.into_iter().try_for_each(|(path, file)| {
-                    file.sync().map_err(|error| Error::io("sync", &path)(error))?;
-                    file.forget();
-                    Ok(())
+                    file.sync().map_err(|error| Error::io("sync", &path)(error))
                 });
                 if tell.send(synced).is_err() {
                     return;
