@@ -8,9 +8,9 @@
 //! the log; all are counted, in `cordee_store_damaged_total`. What changes in memory after the check is not found, nor is
 //! a damaged record while the node runs, as that is read only when it opens.
 //!
-//! The first time that costs one hash an operation and a few for the proof ([`Proven`] has what that spares the next): each operation is held against its leaf's digest, and what else
-//! the asker will use is folded to the root. A leaf's digest and its operation that were changed together, on purpose, are not
-//! found so; `cordee db check` finds them.
+//! The first time that costs one hash an operation and a few for the proof (`proven` has what that spares the next): each
+//! operation is held against its leaf's digest, and what else the asker will use is folded to the root. A leaf's digest and its
+//! operation that were changed together, on purpose, are not found so; `cordee db check` finds them.
 
 mod proven;
 
