@@ -15,7 +15,10 @@ fn said(args: &[&str]) -> Option<String> {
 
 /// What it says of a folder that no process has open, which is a failure.
 fn at_rest(dir: &str) -> String {
-    let output = cordee(&["status", "-C", dir]).output().unwrap();
+    // Where nobody listens: at the usual place a node of this machine may.
+    let http = free_address().to_string();
+    let mut status = cordee(&["status", "-C", dir]);
+    let output = status.env("CORDEE_HTTP__LISTEN", http).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(
         stderr(&output).contains("no answer from a node"),
