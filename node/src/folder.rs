@@ -38,6 +38,9 @@ pub struct Folder {
     kind: Kind,
 }
 
+/// A file that says that the folder's database was written here, not copied from others.
+const WRITTEN: &str = "written";
+
 /// Why a folder cannot be used; says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -52,6 +55,12 @@ pub enum Error {
         "{0} is not a node folder (it has no {FILE_NAME}): make one with `cordee init`, or name another with -C"
     )]
     Missing(PathBuf),
+    /// Its database cannot be had from peers again.
+    #[error(
+        "the database of {0} was written here, and perhaps is nowhere else: this would replace it. Make another folder with \
+         `cordee init`, or remove {0}/{WRITTEN} if the database may be lost"
+    )]
+    Written(PathBuf),
     /// A kind of database that there is not.
     #[error("{0}{hint}", hint = hint(.0))]
     Kind(#[source] KindError),
@@ -341,6 +350,30 @@ impl Folder {
     /// [`Error::Unfinished`], [`Error::Bound`], [`Error::Storage`], [`Error::Database`].
     pub fn publisher(&self) -> Result<Database, Error> {
         self.database(self.journal()?)
+    }
+
+    /// From now on the database is not replaced by that of others unasked ([`Self::check_replaceable`]): call it before a commit.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn set_written(&self) -> Result<(), Error> {
+        let path = self.path.join(WRITTEN);
+        if path.exists() {
+            return Ok(());
+        }
+        let says = "The database of this folder was written here, not copied from others.\n";
+        std::fs::write(&path, says).map_err(io("write", &path))
+    }
+
+    /// Whether a sync or an import may put another database in the place of the one that is here.
+    ///
+    /// # Errors
+    /// [`Error::Written`].
+    pub fn check_replaceable(&self) -> Result<(), Error> {
+        match self.path.join(WRITTEN).exists() {
+            true => Err(Error::Written(self.path.clone())),
+            false => Ok(()),
+        }
     }
 
     /// The database that is there: for those who serve it.

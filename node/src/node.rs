@@ -179,7 +179,7 @@ impl Node {
 /// a policy that tells what it should be.
 fn held(folder: &Folder, has_policy: bool) -> Result<(Shelf, Stage), folder::Error> {
     let opened = if folder.config().checkpoint.publish {
-        folder.publisher()
+        folder.set_written().and_then(|()| folder.publisher())
     } else {
         folder.existing()
     };

@@ -111,10 +111,17 @@ impl ProofFile {
 
     /// Read a file.
     ///
+    /// The text may also be what `GET /v1/kv/KEY?prove=true` answers, in which it is `proof`.
+    ///
     /// # Errors
     /// [`Error`] for another shape.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
-        Ok(serde_json::from_slice(text)?)
+        #[derive(Deserialize)]
+        struct Answer {
+            proof: ProofFile,
+        }
+        let answer = serde_json::from_slice::<Answer>(text).map(|answer| answer.proof);
+        Ok(answer.or_else(|_| serde_json::from_slice(text))?)
     }
 
     /// Check the file against `root` and nothing else.

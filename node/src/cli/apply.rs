@@ -58,13 +58,16 @@ impl Apply {
                 Err(error) => return Err(place(Failure::failed(format!("cannot be read: {error}")))),
             }
             let writes = Writes::parse(&line, folder.kind()).map_err(|error| place(error.into()))?;
-            let applied = database.apply(&writes.batch, writes.metadata.as_deref());
-            applied.and_then(|()| database.commit()).map_err(|error| {
+            let refused = |error| {
                 place(match error {
                     db::Error::Unfit(_) => Failure::of(Exit::Usage, &error),
                     error => folder::Error::from(error).into(),
                 })
-            })?;
+            };
+            let applied = database.apply(&writes.batch, writes.metadata.as_deref());
+            applied.map_err(refused)?;
+            folder.set_written().map_err(|error| place(error.into()))?;
+            database.commit().map_err(refused)?;
             commits += 1;
             let state = State::of(&database);
             let text = format!(

@@ -74,7 +74,7 @@ impl Import {
         let format = self.format.unwrap_or_else(|| format_of(&self.file));
         let rows = rows(bar.wrap_read(input), format, !self.no_header)
             .map_err(|error| Failure::from(error).at(&name))?;
-        let mut writer = Writer::new(folder.publisher()?, self.batch);
+        let mut writer = Writer::new(&folder, self.batch)?;
         interrupt::leave_with(match writer.database.kind().family() {
             Family::AnyUnordered | Family::AnyOrdered => {
                 "interrupted; what was committed stays, and importing the same file again is harmless"
@@ -129,7 +129,8 @@ impl Import {
 }
 
 /// Gathers rows into batches. Memory: one batch of rows, and what the journal buffers.
-struct Writer {
+struct Writer<'f> {
+    folder: &'f Folder,
     database: Database,
     batch: Batch,
     pending: u64,
@@ -142,11 +143,12 @@ struct Writer {
     saved: Instant,
 }
 
-impl Writer {
-    fn new(database: Database, limit: NonZeroUsize) -> Self {
+impl<'f> Writer<'f> {
+    fn new(folder: &'f Folder, limit: NonZeroUsize) -> Result<Self, Failure> {
         let now = Instant::now();
-        Self {
-            database,
+        Ok(Self {
+            folder,
+            database: folder.publisher()?,
             batch: Batch::new(),
             pending: 0,
             limit,
@@ -155,7 +157,7 @@ impl Writer {
             commits: 0,
             began: now,
             saved: now,
-        }
+        })
     }
 
     fn take(&mut self, row: Row) -> Result<(), Failure> {
@@ -183,6 +185,7 @@ impl Writer {
             db::Error::Unfit(_) => Failure::of(Exit::Usage, &error),
             error => folder::Error::from(error).into(),
         })?;
+        self.folder.set_written()?;
         self.rows += std::mem::take(&mut self.pending);
         self.commits += 1;
         self.batch = Batch::new();

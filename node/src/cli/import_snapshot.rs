@@ -77,6 +77,7 @@ impl ImportSnapshot {
         }
         let began = Instant::now();
         let folder = Folder::open(&self.folder.dir, Ok)?;
+        folder.check_replaceable()?;
         let name = if self.file == "-" {
             "standard input"
         } else {

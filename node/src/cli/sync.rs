@@ -125,6 +125,7 @@ impl Sync {
                 "nobody to ask: name a node with --peer MULTIADDR, or in `network.peers`",
             ));
         }
+        folder.check_replaceable()?;
         Ok(folder)
     }
 

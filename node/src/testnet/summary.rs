@@ -167,7 +167,7 @@ impl fmt::Display for Addresses<'_> {
         }
         write!(
             f,
-            "\nEach answers /v1/status, /v1/peers and /metrics. To join them from a folder of network \"testnet\":\n  \
+            "\nEach shows its dashboard at /, and answers /v1/status, /v1/peers and /metrics. To join them from a folder of network \"testnet\":\n  \
              cordee sync -C FOLDER --peer ADDRESS --target {}",
             self.0.target
         )

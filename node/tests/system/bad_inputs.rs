@@ -358,3 +358,51 @@ fn who_is_to_sign_has_to_say_whom_it_trusts() {
         assert!(said.contains("trust.signers") && said.contains(&id), "{said}");
     }
 }
+
+#[test]
+fn a_database_that_was_written_here_is_not_replaced_unasked() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", 300);
+    let own = Node::new(place.path(), "own");
+    let file = place.path().join("writes.jsonl");
+    fs::write(
+        &file,
+        format!("{{\"put\":[[\"{}\",\"6d79\"]]}}\n", "ab".repeat(32)),
+    )
+    .unwrap();
+    let apply = [
+        "apply",
+        "-C",
+        own.path().to_str().unwrap(),
+        file.to_str().unwrap(),
+    ];
+    let output = cordee(&apply).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let serving = publisher.serve(&[]);
+    let snapshot = place.path().join("snapshot");
+    let at = snapshot.to_str().unwrap();
+    let data = own.folder().data();
+    let before = written(&data);
+    let imported = [
+        "import-snapshot",
+        "-C",
+        own.path().to_str().unwrap(),
+        "--target",
+        &target,
+        at,
+    ];
+    for mut command in [own.sync(&target, &[serving.address("tcp")]), cordee(&imported)] {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("was written here"),
+            "{}",
+            stderr(&output)
+        );
+        assert!(written(&data) == before);
+    }
+    // Unless somebody says that it may be lost.
+    fs::remove_file(own.path().join("written")).unwrap();
+    let output = own.sync(&target, &[serving.address("tcp")]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}
