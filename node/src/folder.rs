@@ -352,7 +352,8 @@ impl Folder {
         self.database(self.journal()?)
     }
 
-    /// From now on the database is not replaced by that of others unasked ([`Self::check_replaceable`]): call it before a commit.
+    /// From now on the database is not replaced by that of others unasked ([`Self::check_replaceable`]): call it before the first
+    /// commit.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -362,7 +363,7 @@ impl Folder {
             return Ok(());
         }
         let says = "The database of this folder was written here, not copied from others.\n";
-        std::fs::write(&path, says).map_err(io("write", &path))
+        small_file::replace(&path, says.as_bytes()).map_err(io("write", &path))
     }
 
     /// Whether a sync or an import may put another database in the place of the one that is here.

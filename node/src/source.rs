@@ -164,7 +164,7 @@ impl Served {
         let response = serve::answer(log.journal(), request, self.budget)?;
         let root = self.roots.of(log, request)?;
         // Cheap: the operations are not copied.
-        let frame = Answer::Range(response.clone()).to_frame();
+        let frame = Frame::from(response.clone());
         if !self.proven.has(root, request, &frame) {
             serve::check_answer(log.journal(), request, &response, &root)?;
             self.proven.remember(root, request, &frame);

@@ -17,11 +17,11 @@
 //! served, and every life went on to its end:
 //! ```text
 //!   life                          steps    images    answers looked at
-//!   log                            1227      9817     160016
+//!   log                            1016      8129     132632
 //!   sync, update, replace        2 * 299  2 * 2395   2 * 2768     with keep = "state" and with "all"
 //!   missing, short, flipped,
 //!   garbage, all of it and parts    776      6216      14535
-//!   full disks of every size       1283      1283      16048
+//!   full disks of every size       1441      1441      18888
 //!   killed, held against a map     4000      4000      64016
 //! ```
 

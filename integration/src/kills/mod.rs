@@ -5,11 +5,12 @@
 //! seed; what a process has done by then does not, so a round cannot be repeated exactly.
 //!
 //! # What came of it
-//! 28 November 2026, 2 cores that were shared with builds, ext4: `kills --rounds 200 --seed 1`, with the key index on disk.
+//! 28 November 2026, 2 cores that were shared with builds, ext4: `kills --rounds 200 --seed 1`, with the key index on disk; the
+//! second row with commits by the tail, `kills --only apply --rounds 40 --seed 3` and `--rounds 100 --seed 4`.
 //! ```text
 //!   sync   200 rounds, 397 kills, 1,000,000 operations each: all 200 at the target, 10 of them checked whole
 //!          proven and fetched again, a kill: median 6.9 MiB, most 24.6 MiB (W25 allows 64), of at most the last 0.41 s
-//!   apply  200 rounds, 14,359 commits acknowledged: none lost; 53 found that had not been acknowledged yet
+//!   apply  140 rounds, 239,010 commits acknowledged: none lost; 57 found that had not been acknowledged yet
 //!   full   sync, import-snapshot, apply, export and run on full file systems: nothing durable lost, all went on with room
 //! ```
 

@@ -39,20 +39,9 @@ pub struct Report {
     pub reads: usize,
     /// Runs, all on one database.
     pub runs: usize,
-    /// Time to open the database and to read a key.
-    pub open_s: f64,
-    /// Memory then.
-    pub open_rss_mib: f64,
-    /// Values a second, from the disk.
-    pub cold_reads_per_s: f64,
-    /// Values a second, from its cache.
-    pub hot_reads_per_s: f64,
-    /// Values with their proofs a second, from the disk.
-    pub cold_proofs_per_s: f64,
-    /// And from its cache.
-    pub hot_proofs_per_s: f64,
-    /// Memory after all these reads.
-    pub reads_rss_mib: f64,
+    /// What a process alone did.
+    #[serde(flatten)]
+    pub alone: Reading,
     /// Time until a node that is started answers.
     pub restart_s: f64,
     /// Its memory then.
@@ -91,13 +80,15 @@ pub async fn run(
         value_size: dataset.value_size,
         reads,
         runs,
-        open_s: of(|run| run.alone.open_s),
-        open_rss_mib: of(|run| run.alone.open_rss_mib),
-        cold_reads_per_s: of(|run| run.alone.cold_reads_per_s),
-        hot_reads_per_s: of(|run| run.alone.hot_reads_per_s),
-        cold_proofs_per_s: of(|run| run.alone.cold_proofs_per_s),
-        hot_proofs_per_s: of(|run| run.alone.hot_proofs_per_s),
-        reads_rss_mib: of(|run| run.alone.reads_rss_mib),
+        alone: Reading {
+            open_s: of(|run| run.alone.open_s),
+            open_rss_mib: of(|run| run.alone.open_rss_mib),
+            cold_reads_per_s: of(|run| run.alone.cold_reads_per_s),
+            hot_reads_per_s: of(|run| run.alone.hot_reads_per_s),
+            cold_proofs_per_s: of(|run| run.alone.cold_proofs_per_s),
+            hot_proofs_per_s: of(|run| run.alone.hot_proofs_per_s),
+            reads_rss_mib: of(|run| run.alone.reads_rss_mib),
+        },
         restart_s: of(|run| run.restart_s),
         rest_rss_mib: of(|run| run.rest_rss_mib),
         http_reads: keys.len(),
@@ -186,15 +177,15 @@ impl fmt::Display for Report {
             self.ops,
             self.disk_bytes as f64 / 1e6,
             self.runs,
-            self.open_s,
-            self.open_rss_mib,
+            self.alone.open_s,
+            self.alone.open_rss_mib,
             self.restart_s,
             self.rest_rss_mib,
-            self.cold_reads_per_s,
-            self.hot_reads_per_s,
-            self.cold_proofs_per_s,
-            self.hot_proofs_per_s,
-            self.reads_rss_mib,
+            self.alone.cold_reads_per_s,
+            self.alone.hot_reads_per_s,
+            self.alone.cold_proofs_per_s,
+            self.alone.hot_proofs_per_s,
+            self.alone.reads_rss_mib,
             self.http_reads_per_s,
             self.http_rss_mib,
             self.http_reads,

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 /// What it took.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// Seconds to open the database and to read a key.
     pub open_s: f64,

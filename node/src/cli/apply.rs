@@ -66,7 +66,9 @@ impl Apply {
             };
             let applied = database.apply(&writes.batch, writes.metadata.as_deref());
             applied.map_err(refused)?;
-            folder.set_written().map_err(|error| place(error.into()))?;
+            if commits == 0 {
+                folder.set_written().map_err(|error| place(error.into()))?;
+            }
             database.commit().map_err(refused)?;
             commits += 1;
             let state = State::of(&database);

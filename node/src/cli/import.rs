@@ -185,7 +185,9 @@ impl<'f> Writer<'f> {
             db::Error::Unfit(_) => Failure::of(Exit::Usage, &error),
             error => folder::Error::from(error).into(),
         })?;
-        self.folder.set_written()?;
+        if self.commits == 0 {
+            self.folder.set_written()?;
+        }
         self.rows += std::mem::take(&mut self.pending);
         self.commits += 1;
         self.batch = Batch::new();

@@ -3,12 +3,13 @@
 //! Copies of one target ask for the same ranges. Each answer is read from the disk every time, and the sum over all its bytes
 //! is held against the one of the answer that was proven: bytes that have changed since, in operations, lengths or proof, have
 //! another sum (within eight neighbouring bytes for certain, else but for one in 2^64) and are hashed again, which names what
-//! is damaged. The sum takes a thirtieth of the time of hashing.
+//! is damaged. The sum takes a thirtieth of the time of hashing. It tells damage, not a forger: who changes the files of a running
+//! node on purpose can keep a sum, whatever the secret. Askers find that, and so does `cordee db check`.
 //!
 //! # Bounds
 //! [`MAX_KNOWN`] answers of about 120 bytes: 1 MiB of memory for up to 8 GiB of operations in answers of 1 MiB.
 
-use crate::storage::checksum;
+use crate::storage::checksum::checksum;
 use cordee_protocol::wire::{Frame, Request};
 use cordee_protocol::{Digest, Location};
 use std::collections::{BTreeMap, VecDeque};

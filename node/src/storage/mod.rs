@@ -119,6 +119,7 @@
 //! and a position, so any number of threads may read at once; what is still buffered is read from the buffer.
 
 pub mod check;
+pub(crate) mod checksum;
 mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
@@ -136,7 +137,6 @@ pub mod writer;
 
 pub use error::Error;
 pub use index::DiskIndex;
-pub(crate) use index::checksum;
 pub use journal::DiskJournal;
 pub use writer::Writer;
 

@@ -33,9 +33,9 @@
 //!    something that was durable is damaged, and that is an error. A flipped bit in the very last entry looks like a torn one.
 //! 4. Before the log goes anywhere but on (it is rewound or begun anew) the record catches up and the file is emptied.
 
+use super::checksum::{CHECKSUM, checksum};
 use super::error::Error;
 use super::file::{File, Files};
-use super::index::checksum;
 use bytes::Bytes;
 use cordee_protocol::codec::{Encode, Reader, put_varint};
 use cordee_protocol::mmr::proof::{MAX_PINNED, put_digests, read_digests};
@@ -52,7 +52,6 @@ const PART: &[u8; 8] = b"tailpart";
 
 /// Head and entries begin at multiples of this.
 const BLOCK: usize = 4096;
-const CHECKSUM: usize = 8;
 /// Magic and length of an entry.
 const FRONT: usize = PART.len() + 8;
 

@@ -178,6 +178,17 @@ mod tests {
         of_lie(lie, "aa", false, told, 0, banned)
     }
 
+    fn published() -> Published {
+        Published {
+            kind: "any-unordered-variable".into(),
+            root: "aa".into(),
+            size: 9,
+            ops: 5,
+            target: "aa@4..9".into(),
+            earlier: BTreeMap::new(),
+        }
+    }
+
     fn of_lie(
         lie: LieInfo,
         root: &str,
@@ -186,14 +197,6 @@ mod tests {
         refused: u64,
         banned: bool,
     ) -> Report {
-        let published = Published {
-            kind: "any-unordered-variable".into(),
-            root: "aa".into(),
-            size: 9,
-            ops: 5,
-            target: "aa@4..9".into(),
-            earlier: BTreeMap::new(),
-        };
         let node = NodeReport {
             name: "publisher".into(),
             role: Role::Publisher,
@@ -227,7 +230,7 @@ mod tests {
             lie,
             told,
         };
-        judge(1, published, vec![node], &[joined], &[liar])
+        judge(1, published(), vec![node], &[joined], &[liar])
     }
 
     #[test]
@@ -262,19 +265,11 @@ mod tests {
 
     #[test]
     fn a_joiner_without_a_report_says_why() {
-        let published = Published {
-            kind: "any-unordered-variable".into(),
-            root: "aa".into(),
-            size: 9,
-            ops: 5,
-            target: "aa@4..9".into(),
-            earlier: BTreeMap::new(),
-        };
         let joined = Joined {
             name: "joiner-1".into(),
             result: Err("no peer answered".into()),
         };
-        let report = judge(1, published, Vec::new(), &[joined], &[]);
+        let report = judge(1, published(), Vec::new(), &[joined], &[]);
         assert_eq!(report.failures, ["joiner-1: no peer answered"]);
     }
 }

@@ -123,9 +123,9 @@ function asked(open) {
   const peers = new Set(open.flatMap((one) => one.peers));
   const waiting = open.filter((one) => !one.peers.length).length;
   const asked = open.length - waiting;
-  const waits = waiting === 1 ? "1 waits for a peer" : count(waiting) + " wait for a peer";
-  if (!asked) return many(waiting, "range") + (waiting === 1 ? " waits for a peer" : " wait for a peer");
-  return many(asked, "range") + " asked of " + many(peers.size, "peer") + (waiting ? "; " + waits : "");
+  const wait = waiting === 1 ? " waits for a peer" : " wait for a peer";
+  if (!asked) return many(waiting, "range") + wait;
+  return many(asked, "range") + " asked of " + many(peers.size, "peer") + (waiting ? "; " + count(waiting) + wait : "");
 }
 
 function peers(list, total) {

@@ -4,7 +4,7 @@
 //! for one that may be there, whatever the keys look like, as bits are chosen by a hash. Filters belong to blocks and not to
 //! tables because a table is written in one go, when nobody knows yet how many keys it will have.
 
-use super::entry::checksum;
+use crate::storage::checksum::checksum;
 use cordee_protocol::db::Key;
 
 /// Bytes of a filter.

@@ -111,7 +111,6 @@ mod write;
 
 use super::error::Error;
 use super::file::{Files, OsFiles};
-pub(crate) use entry::checksum;
 
 use cordee_protocol::Location;
 use cordee_protocol::db::index::{Covered, Index, nearest_active};

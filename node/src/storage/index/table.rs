@@ -10,9 +10,10 @@
 //! 160 bytes a block or 1.57 bytes a key: 15 MiB for 10,000,000. So a key that is there costs one read of one block, and one
 //! that is not costs none, but for one in 120. Blocks that were read are kept by the system's cache and nowhere else.
 
-use super::entry::{BLOCK, CHECKSUM, ENTRY, Entry, PER_BLOCK, checksum, entries};
+use super::entry::{BLOCK, ENTRY, Entry, PER_BLOCK, entries};
 use super::filter::{self, Filter};
 use super::place::{Place, What};
+use crate::storage::checksum::{CHECKSUM, checksum};
 use crate::storage::error::Error;
 use crate::storage::file::{File, Files, OsFiles};
 use cordee_protocol::db::Key;

@@ -1,9 +1,10 @@
 //! Writing a table, in one go from the first key to the last.
 
-use super::entry::{BLOCK, CHECKSUM, ENTRY, Entry, PER_BLOCK, checksum};
+use super::entry::{BLOCK, ENTRY, Entry, PER_BLOCK};
 use super::filter::Filter;
 use super::place::{Place, What};
 use super::table::{Table, seed, trailer_sum};
+use crate::storage::checksum::{CHECKSUM, checksum};
 use crate::storage::error::Error;
 use crate::storage::file::{File, Files};
 use cordee_protocol::db::Key;
