@@ -3,6 +3,6 @@
 mod allocator;
 
 fn main() -> std::process::ExitCode {
-    allocator::give_back_soon();
+    allocator::without_huge_pages();
     cordee_node::cli::main()
 }
