@@ -8,6 +8,7 @@
 
 pub mod apply;
 pub mod asking;
+mod distance;
 pub mod parts;
 pub mod raw;
 pub mod read;

@@ -1,5 +1,6 @@
 //! What the benchmarks share: a published database, servers of it as processes, and a folder for everything.
 
+use super::distance::Distance;
 use super::parts::{self, Answering, RawReady};
 use crate::audience::Audience;
 use crate::dataset::Dataset;
@@ -50,6 +51,7 @@ pub(super) struct Setting {
     place: Arc<tempfile::TempDir>,
     program: Program,
     transport: Transport,
+    round_trip: Option<Duration>,
     /// What they serve.
     pub(super) target: Target,
     /// Bytes of its operations.
@@ -82,6 +84,8 @@ pub(super) struct Server {
     /// Where it answers HTTP; empty if nowhere.
     pub(super) http: String,
     pub(super) process: Process,
+    /// What lies between it and who dials.
+    _distance: Option<Distance>,
 }
 
 impl Setting {
@@ -123,9 +127,15 @@ impl Setting {
             place,
             program,
             transport,
+            round_trip: None,
             target,
             encoded_bytes,
         })
+    }
+
+    /// Servers that start from now on, raw ones too, are so far away; they have to speak TCP.
+    pub(super) fn far(self, round_trip: Option<Duration>) -> Self {
+        Self { round_trip, ..self }
     }
 
     /// Start server number `n`, from 1.
@@ -167,11 +177,8 @@ impl Setting {
         let log = self.folder(&format!("{name}.log"));
         let mut process = program.start(&name, args, &log, Messages::Log)?;
         let Ready { listen, http } = process.hear(LIMIT).await?;
-        Ok(Server {
-            address: listen.into_iter().next().unwrap_or_default(),
-            http: http.unwrap_or_default(),
-            process,
-        })
+        let address = listen.into_iter().next().unwrap_or_default();
+        self.server(address, http.unwrap_or_default(), process).await
     }
 
     /// Start a server of raw bytes.
@@ -179,11 +186,22 @@ impl Setting {
         let args = ["bench", "raw-server", "--listen", self.transport.address()];
         let mut process = self.start(&format!("raw-server-{n}"), &args)?;
         let RawReady { listen: address } = process.hear(LIMIT).await?;
-        let http = String::new();
+        self.server(address, String::new(), process).await
+    }
+
+    /// The server that is reached at `address` from nearby.
+    async fn server(&self, address: String, http: String, process: Process) -> Result<Server, Error> {
+        let distance = match self.round_trip {
+            Some(round_trip) => Some(Distance::from(&address, round_trip).await?),
+            None => None,
+        };
         Ok(Server {
-            address,
+            address: distance
+                .as_ref()
+                .map_or(address, |distance| distance.address.clone()),
             http,
             process,
+            _distance: distance,
         })
     }
 

@@ -20,6 +20,7 @@ use serde::Serialize;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What to measure.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,8 @@ pub struct Options {
     pub peers: usize,
     /// What they speak.
     pub transport: Transport,
+    /// How far away they are, which only [`Transport::Tcp`] can be.
+    pub round_trip: Option<Duration>,
     /// How often; the report has medians.
     pub runs: usize,
     /// In each run also sync with the first server throttled to so many bytes a second, and without that server.
@@ -47,6 +50,9 @@ pub struct Report {
     pub peers: usize,
     /// What they spoke.
     pub transport: Transport,
+    /// How far away they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<u64>,
     /// Runs.
     pub runs: usize,
     /// Bytes of the encoded operations.
@@ -96,6 +102,7 @@ pub async fn run(options: Options, audience: Arc<dyn Audience>) -> Result<Report
     // One more to be throttled.
     let copies = options.peers + usize::from(options.slow_peer.is_some());
     let setting = Setting::prepare(options.dataset, copies, options.transport, audience.clone()).await?;
+    let setting = setting.far(options.round_trip);
     let bench = Bench { options, setting };
     audience.stage(&format!("{} servers start", options.peers), 0);
     let servers = try_join_all((1..=options.peers).map(|n| bench.setting.serve(n, None))).await?;
@@ -230,6 +237,7 @@ impl Bench {
             value_size: self.options.dataset.value_size,
             peers: self.options.peers,
             transport: self.options.transport,
+            round_trip_ms: self.options.round_trip.map(|time| time.as_millis() as u64),
             runs: runs.len(),
             encoded_bytes: self.setting.encoded_bytes,
             sync_s,

@@ -78,6 +78,10 @@ struct Sync {
     #[arg(long, value_enum, default_value_t = Transport::Tcp)]
     transport: Transport,
 
+    /// Put the servers, the raw ones too, so far away: each byte arrives half of it later. Only with TCP
+    #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    round_trip: Option<u64>,
+
     /// In each run also sync with one of the servers throttled to so many bytes a second, and without that server, and
     /// tell what it costs
     #[arg(long, value_name = "BYTES_PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
@@ -303,6 +307,10 @@ impl<R: serde::Serialize + std::fmt::Display + Send + 'static> Report for R {}
 
 impl Sync {
     async fn run(self) -> Result<(), Failure> {
+        if self.round_trip.is_some() && self.transport != Transport::Tcp {
+            let why = "--round-trip delays connections of TCP: leave --transport away";
+            return Err(Failure::new(Exit::Usage, why));
+        }
         let options = sync::Options {
             // Always the same data: only time may differ.
             dataset: Dataset {
@@ -312,6 +320,7 @@ impl Sync {
             },
             peers: self.peers as usize,
             transport: self.transport,
+            round_trip: self.round_trip.map(Duration::from_millis),
             runs: self.runs as usize,
             slow_peer: self.slow_peer,
         };
@@ -336,13 +345,16 @@ fn table(report: &sync::Report) -> String {
         );
     }
     format!(
-        "{ops} operations, {mb:.1} MB, from {peers} peers; medians of {runs} runs\n\
+        "{ops} operations, {mb:.1} MB, from {peers} peers{far}; medians of {runs} runs\n\
          sync      {sync_s:.2} s   {ops_per_s:.0} operations/s   {mb_per_s:.1} MB/s\n\
          raw       {raw_s:.2} s   {raw:.1} MB/s   (the sync takes {times:.1} times as long)\n\
          open      {open_s:.2} s   {disk:.1} MB on disk\n\
          client    {client_cpu:.2} s CPU   {client_rss:.0} MiB at most\n\
          servers   {server_cpu:.2} s CPU together   {server_rss:.0} MiB at most, each{slow}",
         ops = report.ops,
+        far = report
+            .round_trip_ms
+            .map_or(String::new(), |time| format!(" {time} ms away")),
         mb = report.encoded_bytes as f64 / 1e6,
         peers = report.peers,
         runs = report.runs,

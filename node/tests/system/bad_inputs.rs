@@ -262,6 +262,11 @@ fn every_command_names_what_is_wrong_and_writes_nothing() {
         (&["top", "--http", dead, "--every", "1ms"], 2, "from 100ms to 1h"),
         (&["bench", "sync", "--ops", "0"], 2, "--ops"),
         (&["bench", "sync", "--peers", "65"], 2, "--peers"),
+        (
+            &["bench", "sync", "--transport", "quic", "--round-trip", "50"],
+            2,
+            "--round-trip delays connections of TCP",
+        ),
         (&["completions", "dos"], 2, "possible values"),
         (&["man", "missing"], 2, "is not a folder"),
     ];

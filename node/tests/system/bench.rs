@@ -38,6 +38,31 @@ fn a_sync_is_measured_and_every_figure_is_there() {
     );
 }
 
+/// A round trip for the handshake of the connection, one for its multiplexer and one for the answers, at the very least.
+#[test]
+fn servers_far_away_take_their_round_trips() {
+    let args = [
+        "bench",
+        "sync",
+        "--ops",
+        "3000",
+        "--peers",
+        "2",
+        "--runs",
+        "1",
+        "--round-trip",
+        "100",
+        "--json",
+    ];
+    let output = cordee(&args).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = json(&output);
+    assert_eq!(report["round_trip_ms"], 100);
+    for figure in ["sync_s", "raw_s"] {
+        assert!(report[figure].as_f64().unwrap() > 0.3, "{figure} in {report}");
+    }
+}
+
 #[test]
 fn serving_proving_publishing_and_reading_are_measured_and_every_figure_is_there() {
     for (what, fields) in [
