@@ -1,5 +1,7 @@
 //! The fault seam: what the log asks of a file system, and the operating system's answer.
 
+mod direct;
+
 use std::fmt::Debug;
 use std::fs;
 use std::io;
@@ -73,6 +75,14 @@ pub trait File: Send + Sync + Debug {
     /// # Errors
     /// The file system's own; a part may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// As [`Self::write_at`], for a lot at once that nobody will read soon.
+    ///
+    /// # Errors
+    /// The same.
+    fn write_much_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_at(bytes, offset)
+    }
 
     /// Make content and length durable.
     ///
@@ -195,6 +205,10 @@ impl File for fs::File {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.write_all_at(bytes, offset)
+    }
+
+    fn write_much_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        direct::write(self, bytes, offset)
     }
 
     fn sync(&self) -> io::Result<()> {

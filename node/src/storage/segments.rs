@@ -200,7 +200,7 @@ impl<F: Files> Segments<F> {
             let (now, later) = rest.split_at(rest.len().min(room));
             let file = self.for_writing(files, index)?;
             let path = || self.path(index);
-            file.write_at(now, offset)
+            file.write_much_at(now, offset)
                 .map_err(|error| Error::io("write", &path())(error))?;
             self.flushed += now.len() as u64 / self.layout.width;
             self.written = self.written.max(self.flushed);
