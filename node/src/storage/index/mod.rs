@@ -96,13 +96,16 @@
 //! | values with proofs over HTTP, one after the other | 1,613 a second |
 //! | on disk, log and index | 237 bytes an operation |
 
+mod bounds;
 mod entry;
 mod filter;
+mod load;
 mod mark;
 mod merge;
+mod order;
 mod overlay;
+mod parts;
 mod place;
-mod runs;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -115,11 +118,12 @@ use super::file::{Files, OsFiles};
 use cordee_protocol::Location;
 use cordee_protocol::db::index::{Covered, Index, nearest_active};
 use cordee_protocol::db::{Family, Key, Kind};
+use entry::Entry;
 use mark::Mark;
-use merge::{Source, merge, merge_to_table};
+use merge::{Source, merge};
 use overlay::Overlay;
+use parts::Parts;
 use place::Place;
-use runs::Runs;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -173,7 +177,7 @@ pub struct DiskIndex<F: Files + 'static = OsFiles> {
     /// What it followed when it was opened, or why nothing.
     opened: Result<Covered, String>,
     /// What is being replayed into a fresh index.
-    runs: Option<Runs<F>>,
+    replayed: Option<Parts<F>>,
     /// What is being replayed into one that followed a log.
     waiting: Vec<(Key, Option<Location>)>,
     /// Newest of all.
@@ -237,7 +241,7 @@ impl<F: Files + 'static> DiskIndex<F> {
     fn empty(place: Arc<Place<F>>) -> Self {
         Self {
             opened: Err("it is a fresh one".into()),
-            runs: None,
+            replayed: None,
             waiting: Vec::new(),
             overlay: Overlay::new(place.kind),
             frozen: None,
@@ -292,22 +296,21 @@ impl<F: Files + 'static> DiskIndex<F> {
         overlays.chain(tables).collect()
     }
 
-    /// Make tables of what was replayed into a fresh index.
-    fn load_runs(&mut self, mut runs: Runs<F>, least: Location) -> Result<(), Error> {
-        let sources = runs.sources()?;
-        if let [Source::Memory(entries)] = &sources[..]
-            && entries.len() <= SMALL
-        {
-            for entry in entries.as_slice() {
-                let at = entry.at().filter(|&at| at >= least);
-                if at.is_some() {
-                    self.overlay.insert(entry.key, at);
-                    self.active += 1;
+    /// Make a table of what was replayed into a fresh index.
+    fn load(&mut self, parts: Parts<F>, least: Location) -> Result<(), Error> {
+        if parts.in_memory().is_some_and(|changes| changes <= SMALL) {
+            return parts.sorted(|changes| {
+                for entry in changes.iter().map(Entry::read) {
+                    let at = entry.at().filter(|&at| at >= least);
+                    if at.is_some() {
+                        self.overlay.insert(entry.key, at);
+                        self.active += 1;
+                    }
                 }
-            }
-            return Ok(());
+                Ok(())
+            });
         }
-        let table = merge_to_table(&self.place, sources, least, true)?;
+        let table = load::to_table(&self.place, parts, least)?;
         self.active = table.as_ref().map_or(0, |table| table.len as usize);
         self.tables = table.map(Arc::new).into_iter().collect();
         Ok(())
@@ -396,7 +399,7 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
 
     fn fresh(&self, operations: u64) -> Self {
         let mut fresh = Self::empty(self.place.clone());
-        fresh.runs = Some(Runs::new(self.place.clone(), operations));
+        fresh.replayed = Some(Parts::new(self.place.clone(), operations));
         fresh
     }
 
@@ -434,17 +437,17 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
 
     fn apply(&mut self, changes: impl IntoIterator<Item = (Key, Option<Location>)>, active: usize) {
         // What a fresh index is told without a replay begins it.
-        self.runs = None;
+        self.replayed = None;
         for (key, at) in changes {
             self.overlay.insert(key, at);
         }
         (self.active, self.covered) = (active, None);
     }
 
-    fn defer(&mut self, key: Key, at: Option<Location>) {
-        match &mut self.runs {
-            Some(runs) => runs.push(key, at),
-            None => self.waiting.push((key, at)),
+    fn defer(&mut self, key: &Key, at: Option<Location>) {
+        match &mut self.replayed {
+            Some(parts) => parts.push(key, at),
+            None => self.waiting.push((*key, at)),
         }
         self.covered = None;
     }
@@ -454,8 +457,8 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
             true => self.least.max(least),
             false => self.least,
         };
-        match self.runs.take() {
-            Some(runs) if !runs.is_empty() => self.load_runs(runs, least)?,
+        match self.replayed.take() {
+            Some(parts) if parts.in_memory() != Some(0) => self.load(parts, least)?,
             // What was active below the new floor has been moved by what is replayed, and counts until then.
             _ => self.take_waiting()?,
         }
