@@ -2,14 +2,14 @@
 //!
 //! # Picture
 //! ```text
-//!   replay --> Runs (sorted, spilled) --merge--> table          the end of a sync, or a start without an index
+//!   replay --> Parts (by key, spilled) --sort--> table          the end of a sync, or a start without an index
 //!   commit --> overlay --> frozen --work, a thread--> table     the newest tables are merged with it
 //!   get    --> overlay, frozen, tables from the newest on
 //!
 //!   index/mark              what is valid: of which log, up to which size (see `mark`)
 //!   index/mark.next         the mark to come
 //!   index/NNNN.table        sorted entries; never changed (see `table`)
-//!   index/NNNN.runs         sorted runs, for as long as a replay lasts
+//!   index/NNNN.runs         changes by parts of the keys, for as long as a replay lasts (see `parts`)
 //! ```
 //!
 //! # Always
@@ -25,7 +25,8 @@
 //! # Bounds
 //! * A start replays at most about [`Options::wait_operations`] operations.
 //! * Overlay and frozen overlay: about 60 bytes a change, of at most twice [`Options::wait_operations`] changes.
-//! * A replay: [`Options::run_entries`] changes of 56 bytes, and at its end 16 MiB for merging.
+//! * A replay: [`Options::run_entries`] changes of 48 bytes; at its end, by default, 15 MiB for a part that is sorted and what is
+//!   on its way to the table, or 21 MiB, 16 of them for merging, if a part is too long to be sorted at once.
 //! * Tables: 1.57 bytes a key in memory ([`table`](self)), 15 MiB for 10,000,000 keys and as much again while a table is
 //!   written; each is at least four times as long as all newer ones, so they are few. There is no cache but the system's.
 //!
@@ -39,7 +40,8 @@
 //! up and moved; then random reads on one thread by another process. redb 4.6 and fjall 3.1 with caches of 64 MiB, heed 0.22
 //! (LMDB 0.9) with a map over all, otherwise as they come. One run each, but for the loads in order of the log: the median
 //! of 3, the sorting of all keys in memory included for those that do not sort. Loads in order of the keys swing: another time this
-//! took 2.1 s, and 4.9 s for 50,000,000. Its reader's memory is that of later on the day, when tables took half as much to open.
+//! took 2.1 s, and 4.9 s for 50,000,000. Its loads are those of sorted runs that were merged at the end, before there were parts;
+//! `cargo bench -p cordee-node --bench index` measures what there is now. Its reader's memory is that of later on the day, when tables took half as much to open.
 //!
 //! | 10,000,000 keys | this | redb | fjall | LMDB |
 //! |---|---|---|---|---|
@@ -151,7 +153,7 @@ pub struct Options {
     pub wait_operations: u64,
     /// Closing makes changes durable if so many operations are not covered.
     pub close_operations: u64,
-    /// Changes of a replay that are sorted in memory, 56 bytes each.
+    /// Changes of a replay that are sorted in memory, 48 bytes each.
     pub run_entries: usize,
     /// Whether to work on a thread of its own.
     pub background: bool,
