@@ -77,7 +77,7 @@ pub trait Index: Send + Sized {
 
     /// Move a key at some time before [`Self::settle`] returns, in the order of the calls: for a replay, which makes many
     /// changes before anybody reads.
-    fn defer(&mut self, key: Key, at: Option<Location>);
+    fn defer(&mut self, key: &Key, at: Option<Location>);
 
     /// Do what was deferred. Of an honest log no key is active below `least`, its floor: an index may leave out what lies
     /// there.
@@ -201,11 +201,11 @@ impl Index for MemoryIndex {
         debug_assert_eq!(self.len(), active, "a batch has miscounted");
     }
 
-    fn defer(&mut self, key: Key, at: Option<Location>) {
+    fn defer(&mut self, key: &Key, at: Option<Location>) {
         match (&mut self.0, at) {
-            (Keys::Hashed(keys), at) => keys.defer(key, at),
-            (Keys::Sorted(keys), Some(at)) => drop(keys.insert(key, at)),
-            (Keys::Sorted(keys), None) => drop(keys.remove(&key)),
+            (Keys::Hashed(keys), at) => keys.defer(*key, at),
+            (Keys::Sorted(keys), Some(at)) => drop(keys.insert(*key, at)),
+            (Keys::Sorted(keys), None) => drop(keys.remove(key)),
         }
     }
 

@@ -101,20 +101,23 @@ impl<I: Index> Keys<I> {
         let malformed = |source| Malformed { at, source };
         self.first.get_or_insert(at);
         self.bytes += operation.len() as u64;
-        let replayed = match Operation::read(self.kind, operation).map_err(malformed)? {
-            Operation::Delete(key) => {
+        // Looked at where it is: keys that are moved here and there take longer than all else.
+        let replayed = match &Operation::read(self.kind, operation) {
+            Err(source) => return Err(malformed(*source)),
+            Ok(Operation::Delete(key)) => {
                 self.index.defer(key, None);
                 Replayed::Write
             }
-            Operation::Update { key, .. } => {
+            Ok(Operation::Update { key, .. }) => {
                 self.index.defer(key, Some(at));
                 Replayed::Write
             }
-            Operation::Append(_) => Replayed::Write,
-            Operation::Commit { floor: None, .. } => Replayed::Commit(None),
-            Operation::Commit {
+            Ok(Operation::Append(_)) => Replayed::Write,
+            Ok(Operation::Commit { floor: None, .. }) => Replayed::Commit(None),
+            Ok(Operation::Commit {
                 floor: Some(floor), ..
-            } => {
+            }) => {
+                let floor = *floor;
                 if floor > at {
                     return Err(malformed(Error::Invalid("a floor above its own commit")));
                 }

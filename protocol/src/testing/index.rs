@@ -93,7 +93,7 @@ impl<I: Index> Played<I> {
     pub fn replay(&mut self, operations: u64) -> Result<(), I::Error> {
         for _ in 0..operations {
             let (key, at) = self.change();
-            self.index.defer(key, at);
+            self.index.defer(&key, at);
         }
         self.size += 1;
         self.index.settle(Location::ZERO)

@@ -29,22 +29,28 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    #[inline]
     pub(super) fn new(key: Key, at: Option<Location>) -> Self {
         let at = at.map_or(GONE, Location::get);
         Self { key, at }
     }
 
     /// Where the key is, if it is active.
+    #[inline]
     pub(super) fn at(&self) -> Option<Location> {
         Location::new(self.at)
     }
 
-    pub(super) fn put(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.key);
-        out.extend_from_slice(&self.at.to_le_bytes());
+    #[inline]
+    pub(super) fn bytes(&self) -> [u8; ENTRY] {
+        let mut bytes = [0; ENTRY];
+        bytes[..32].copy_from_slice(&self.key);
+        bytes[32..].copy_from_slice(&self.at.to_le_bytes());
+        bytes
     }
 
     /// The entry whose bytes these are.
+    #[inline]
     pub(super) fn read(bytes: &[u8; ENTRY]) -> Self {
         let (mut key, mut at) = ([0; 32], [0; 8]);
         key.copy_from_slice(&bytes[..32]);
@@ -52,6 +58,13 @@ impl Entry {
         let at = u64::from_le_bytes(at);
         Self { key, at }
     }
+}
+
+/// The key of the entry whose bytes these are.
+#[inline]
+pub(super) fn key(entry: &[u8; ENTRY]) -> &Key {
+    let (key, _) = entry.split_first_chunk().unwrap_or((&[0; 32], &[]));
+    key
 }
 
 /// The entries in `bytes`, which hold nothing else.
@@ -65,10 +78,11 @@ mod tests {
 
     #[test]
     fn entries_are_what_was_put() {
-        let (mut bytes, at) = (Vec::new(), Location::new(77).unwrap());
+        let at = Location::new(77).unwrap();
         let both = [Entry::new([1; 32], Some(at)), Entry::new([2; 32], None)];
-        both.iter().for_each(|entry| entry.put(&mut bytes));
-        assert_eq!(entries(&bytes).collect::<Vec<_>>(), both);
+        let bytes = both.map(|entry| entry.bytes());
+        assert_eq!(entries(bytes.as_flattened()).collect::<Vec<_>>(), both);
+        assert_eq!(bytes.each_ref().map(key), [&[1; 32], &[2; 32]]);
         assert_eq!((both[0].at(), both[1].at()), (Some(at), None));
     }
 }

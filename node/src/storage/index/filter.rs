@@ -19,6 +19,7 @@ pub(super) struct Filter(pub(super) [u8; BYTES]);
 impl Filter {
     pub(super) const EMPTY: Self = Self([0; BYTES]);
 
+    #[inline]
     pub(super) fn insert(&mut self, key: &Key) {
         bits(key).for_each(|(byte, bit)| self.0[byte] |= bit);
     }

@@ -2,14 +2,14 @@
 //!
 //! # Picture
 //! ```text
-//!   replay --> Runs (sorted, spilled) --merge--> table          the end of a sync, or a start without an index
+//!   replay --> Parts (by key, spilled) --sort--> table          the end of a sync, or a start without an index
 //!   commit --> overlay --> frozen --work, a thread--> table     the newest tables are merged with it
 //!   get    --> overlay, frozen, tables from the newest on
 //!
 //!   index/mark              what is valid: of which log, up to which size (see `mark`)
 //!   index/mark.next         the mark to come
 //!   index/NNNN.table        sorted entries; never changed (see `table`)
-//!   index/NNNN.runs         sorted runs, for as long as a replay lasts
+//!   index/NNNN.runs         changes by parts of the keys, for as long as a replay lasts (see `parts`)
 //! ```
 //!
 //! # Always
@@ -25,7 +25,8 @@
 //! # Bounds
 //! * A start replays at most about [`Options::wait_operations`] operations.
 //! * Overlay and frozen overlay: about 60 bytes a change, of at most twice [`Options::wait_operations`] changes.
-//! * A replay: [`Options::run_entries`] changes of 56 bytes, and at its end 16 MiB for merging.
+//! * A replay: [`Options::run_entries`] changes of 48 bytes; at its end, by default, 15 MiB for a part that is sorted and what is
+//!   on its way to the table, or 21 MiB, 16 of them for merging, if a part is too long to be sorted at once.
 //! * Tables: 1.57 bytes a key in memory ([`table`](self)), 15 MiB for 10,000,000 keys and as much again while a table is
 //!   written; each is at least four times as long as all newer ones, so they are few. There is no cache but the system's.
 //!
@@ -39,7 +40,8 @@
 //! up and moved; then random reads on one thread by another process. redb 4.6 and fjall 3.1 with caches of 64 MiB, heed 0.22
 //! (LMDB 0.9) with a map over all, otherwise as they come. One run each, but for the loads in order of the log: the median
 //! of 3, the sorting of all keys in memory included for those that do not sort. Loads in order of the keys swing: another time this
-//! took 2.1 s, and 4.9 s for 50,000,000. Its reader's memory is that of later on the day, when tables took half as much to open.
+//! took 2.1 s, and 4.9 s for 50,000,000. Its loads are those of sorted runs that were merged at the end, before there were parts;
+//! `cargo bench -p cordee-node --bench index` measures what there is now. Its reader's memory is that of later on the day, when tables took half as much to open.
 //!
 //! | 10,000,000 keys | this | redb | fjall | LMDB |
 //! |---|---|---|---|---|
@@ -96,13 +98,16 @@
 //! | values with proofs over HTTP, one after the other | 1,613 a second |
 //! | on disk, log and index | 237 bytes an operation |
 
+mod bounds;
 mod entry;
 mod filter;
+mod load;
 mod mark;
 mod merge;
+mod order;
 mod overlay;
+mod parts;
 mod place;
-mod runs;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -115,11 +120,12 @@ use super::file::{Files, OsFiles};
 use cordee_protocol::Location;
 use cordee_protocol::db::index::{Covered, Index, nearest_active};
 use cordee_protocol::db::{Family, Key, Kind};
+use entry::Entry;
 use mark::Mark;
-use merge::{Source, merge, merge_to_table};
+use merge::{Source, merge};
 use overlay::Overlay;
+use parts::Parts;
 use place::Place;
-use runs::Runs;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -147,7 +153,7 @@ pub struct Options {
     pub wait_operations: u64,
     /// Closing makes changes durable if so many operations are not covered.
     pub close_operations: u64,
-    /// Changes of a replay that are sorted in memory, 56 bytes each.
+    /// Changes of a replay that are sorted in memory, 48 bytes each.
     pub run_entries: usize,
     /// Whether to work on a thread of its own.
     pub background: bool,
@@ -173,7 +179,7 @@ pub struct DiskIndex<F: Files + 'static = OsFiles> {
     /// What it followed when it was opened, or why nothing.
     opened: Result<Covered, String>,
     /// What is being replayed into a fresh index.
-    runs: Option<Runs<F>>,
+    replayed: Option<Parts<F>>,
     /// What is being replayed into one that followed a log.
     waiting: Vec<(Key, Option<Location>)>,
     /// Newest of all.
@@ -237,7 +243,7 @@ impl<F: Files + 'static> DiskIndex<F> {
     fn empty(place: Arc<Place<F>>) -> Self {
         Self {
             opened: Err("it is a fresh one".into()),
-            runs: None,
+            replayed: None,
             waiting: Vec::new(),
             overlay: Overlay::new(place.kind),
             frozen: None,
@@ -292,22 +298,21 @@ impl<F: Files + 'static> DiskIndex<F> {
         overlays.chain(tables).collect()
     }
 
-    /// Make tables of what was replayed into a fresh index.
-    fn load_runs(&mut self, mut runs: Runs<F>, least: Location) -> Result<(), Error> {
-        let sources = runs.sources()?;
-        if let [Source::Memory(entries)] = &sources[..]
-            && entries.len() <= SMALL
-        {
-            for entry in entries.as_slice() {
-                let at = entry.at().filter(|&at| at >= least);
-                if at.is_some() {
-                    self.overlay.insert(entry.key, at);
-                    self.active += 1;
+    /// Make a table of what was replayed into a fresh index.
+    fn load(&mut self, parts: Parts<F>, least: Location) -> Result<(), Error> {
+        if parts.in_memory().is_some_and(|changes| changes <= SMALL) {
+            return parts.sorted(|changes| {
+                for entry in changes.iter().map(Entry::read) {
+                    let at = entry.at().filter(|&at| at >= least);
+                    if at.is_some() {
+                        self.overlay.insert(entry.key, at);
+                        self.active += 1;
+                    }
                 }
-            }
-            return Ok(());
+                Ok(())
+            });
         }
-        let table = merge_to_table(&self.place, sources, least, true)?;
+        let table = load::to_table(&self.place, parts, least)?;
         self.active = table.as_ref().map_or(0, |table| table.len as usize);
         self.tables = table.map(Arc::new).into_iter().collect();
         Ok(())
@@ -396,7 +401,7 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
 
     fn fresh(&self, operations: u64) -> Self {
         let mut fresh = Self::empty(self.place.clone());
-        fresh.runs = Some(Runs::new(self.place.clone(), operations));
+        fresh.replayed = Some(Parts::new(self.place.clone(), operations));
         fresh
     }
 
@@ -434,17 +439,17 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
 
     fn apply(&mut self, changes: impl IntoIterator<Item = (Key, Option<Location>)>, active: usize) {
         // What a fresh index is told without a replay begins it.
-        self.runs = None;
+        self.replayed = None;
         for (key, at) in changes {
             self.overlay.insert(key, at);
         }
         (self.active, self.covered) = (active, None);
     }
 
-    fn defer(&mut self, key: Key, at: Option<Location>) {
-        match &mut self.runs {
-            Some(runs) => runs.push(key, at),
-            None => self.waiting.push((key, at)),
+    fn defer(&mut self, key: &Key, at: Option<Location>) {
+        match &mut self.replayed {
+            Some(parts) => parts.push(key, at),
+            None => self.waiting.push((*key, at)),
         }
         self.covered = None;
     }
@@ -454,8 +459,8 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
             true => self.least.max(least),
             false => self.least,
         };
-        match self.runs.take() {
-            Some(runs) if !runs.is_empty() => self.load_runs(runs, least)?,
+        match self.replayed.take() {
+            Some(parts) if parts.in_memory() != Some(0) => self.load(parts, least)?,
             // What was active below the new floor has been moved by what is replayed, and counts until then.
             _ => self.take_waiting()?,
         }

@@ -30,7 +30,7 @@ pub(super) struct Place<F = OsFiles> {
 pub(super) enum What {
     /// Sorted and final.
     Table,
-    /// Sorted runs of a replay, for as long as it lasts.
+    /// The changes of a replay, for as long as it lasts.
     Runs,
 }
 

@@ -1,6 +1,7 @@
 //! The index on a disk that forgets and fails: its contract, and that it never answers wrongly.
 
 mod followed;
+mod replayed;
 
 use super::*;
 use crate::storage::faulty::FaultyDisk;

@@ -57,7 +57,7 @@ impl<F: Files> TableWriter<F> {
         if let Some(filter) = self.filters.last_mut() {
             filter.insert(&entry.key);
         }
-        entry.put(&mut self.buffer);
+        self.buffer.extend_from_slice(&entry.bytes());
         self.len += 1;
         self.filled += 1;
         if self.filled == PER_BLOCK {
