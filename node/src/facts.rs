@@ -33,10 +33,10 @@ pub enum Doing {
         /// To where.
         target: watch::Receiver<Target>,
     },
-    /// Two checkpoints contradict each other; it serves on what it has.
-    Fork(String),
-    /// Its own disk or files do not let it go on.
-    Failed(String),
+    /// Two checkpoints contradict each other; it serves on what it has, if it has something.
+    Fork(String, Option<Shared>),
+    /// Its own disk or files do not let it go on; it serves on what it has, if it has something.
+    Failed(String, Option<Shared>),
 }
 
 /// What a node is doing, for whoever looks; changed by the one task that does it.
@@ -64,9 +64,11 @@ impl Doing {
     fn target(&self) -> Option<Target> {
         match self {
             // A writer that panicked has left a database that is consistent up to its last commit.
-            Self::Serving(database) => Some(database.read().unwrap_or_else(PoisonError::into_inner).target()),
+            Self::Serving(database) | Self::Fork(_, Some(database)) | Self::Failed(_, Some(database)) => {
+                Some(database.read().unwrap_or_else(PoisonError::into_inner).target())
+            }
             Self::Syncing { target, .. } => Some(target.borrow().clone()),
-            Self::Empty | Self::Waiting(_) | Self::Fork(_) | Self::Failed(_) => None,
+            Self::Empty | Self::Waiting(_) | Self::Fork(_, None) | Self::Failed(_, None) => None,
         }
     }
 
@@ -99,8 +101,8 @@ impl Doing {
             Self::Empty | Self::Waiting(_) => "starting",
             Self::Serving(_) => "following",
             Self::Syncing { .. } => "syncing",
-            Self::Fork(_) => "fork",
-            Self::Failed(_) => "failed",
+            Self::Fork(..) => "fork",
+            Self::Failed(..) => "failed",
         }
     }
 }
@@ -239,7 +241,7 @@ impl Facts {
             Doing::Empty => why::empty(standing.as_ref(), &self.view.borrow()),
             Doing::Serving(_) => why::serving(standing.as_ref(), self.publishes(), &self.view.borrow()),
             Doing::Syncing { .. } => watched.why.clone(),
-            Doing::Waiting(why) | Doing::Fork(why) | Doing::Failed(why) => why.clone(),
+            Doing::Waiting(why) | Doing::Fork(why, _) | Doing::Failed(why, _) => why.clone(),
         };
         let height = |target: &Target| {
             newest

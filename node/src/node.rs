@@ -8,7 +8,7 @@ use crate::http::Server;
 use crate::metrics::{self, SyncMetrics};
 use crate::network::{self, Hooks, Network};
 use crate::publishing::Publisher;
-use crate::source::{Served, Shelf};
+use crate::source::{Ending, Served, Shelf};
 use cordee_protocol::Target;
 use cordee_protocol::sync::serve::{Budget, Source};
 use libp2p::{Multiaddr, PeerId};
@@ -135,10 +135,10 @@ impl Node {
         })
     }
 
-    /// Completes with the reason once the database could not be written: the node has to be stopped, and can be started again
-    /// from what is durable.
-    pub async fn failed(&self) -> String {
-        self.shelf.failed().await
+    /// Completes with the reason once the node has to be stopped: the database could not be written, and it can be started again
+    /// from what is durable; or it is not of the history that is trusted.
+    pub async fn ending(&self) -> Ending {
+        self.shelf.ending().await
     }
 
     /// This node's name in the network.
