@@ -209,7 +209,8 @@ pub async fn bootstrap(
     };
     let http = match options.http {
         Some(address) => {
-            let facts = Arc::new(Facts::new(&network, registry, stage, None, None));
+            let facts = Facts::new(&network, registry, stage, None, None).with_data(folder.data());
+            let facts = Arc::new(facts);
             let started = Server::start(address, facts, folder.token()?).await;
             Some(started.map_err(|source| Error::Http { address, source })?)
         }

@@ -5,6 +5,7 @@ use crate::bootstrap::Watched;
 use crate::network::{Network, View};
 use crate::publishing::Publisher;
 use crate::source::Shared;
+use crate::storage;
 use crate::why;
 use cordee_protocol::{Location, Target};
 use cordee_resolver_p2p::{PeerReport, RequestReport, Resolver};
@@ -13,6 +14,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::watch;
@@ -118,6 +120,8 @@ pub struct Facts {
     stage: Stage,
     believing: Option<Arc<Believing>>,
     publisher: Option<Publisher>,
+    /// Where its database is.
+    data: Option<PathBuf>,
     registry: Registry,
     lies_told: Option<LiesTold>,
     began: Instant,
@@ -203,6 +207,7 @@ impl Facts {
             stage,
             believing,
             publisher: None,
+            data: None,
             registry,
             lies_told,
             began: Instant::now(),
@@ -214,6 +219,15 @@ impl Facts {
     pub fn with_publisher(self, publisher: Publisher) -> Self {
         Self {
             publisher: Some(publisher),
+            ..self
+        }
+    }
+
+    /// The same, of a node whose database is at `data`: its status tells when the disk there is nearly full.
+    #[must_use]
+    pub fn with_data(self, data: PathBuf) -> Self {
+        Self {
+            data: Some(data),
             ..self
         }
     }
@@ -242,6 +256,11 @@ impl Facts {
             Doing::Serving(_) => why::serving(standing.as_ref(), self.publishes(), &self.view.borrow()),
             Doing::Syncing { .. } => watched.why.clone(),
             Doing::Waiting(why) | Doing::Fork(why, _) | Doing::Failed(why, _) => why.clone(),
+        };
+        let free = self.data.as_deref().and_then(storage::free_bytes);
+        let why = match free.and_then(why::room) {
+            Some(short) => format!("{short}; {why}"),
+            None => why,
         };
         let height = |target: &Target| {
             newest

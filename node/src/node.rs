@@ -97,12 +97,13 @@ impl Node {
         let observer = SyncMetrics::new(&mut registry, network.metrics());
         let committed = Arc::new(Notify::new());
         let publisher = Publisher {
+            folder: folder.clone(),
             shelf: shelf.clone(),
             committed: Arc::clone(&committed),
             takes_writes: config.checkpoint.publish || believing.is_none(),
         };
         let facts = Facts::new(&network, registry, stage.clone(), believing.clone(), told(&lies));
-        let facts = Arc::new(facts.with_publisher(publisher));
+        let facts = Arc::new(facts.with_publisher(publisher).with_data(folder.data()));
         let http = match config.http.listen {
             Some(address) => {
                 let started = Server::start(address, Arc::clone(&facts), folder.token()?).await;

@@ -147,7 +147,7 @@ impl Ready {
         if let Some(http) = &self.http {
             let _ = writeln!(
                 text,
-                "status on http://{http}/v1/status, metrics on http://{http}/metrics"
+                "dashboard on http://{http}/, status on http://{http}/v1/status, metrics on http://{http}/metrics"
             );
         }
         match &self.target {

@@ -200,6 +200,11 @@ pub fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
     Ok(bytes)
 }
 
+/// Bytes that the disk of `folder` has left; `None` if it does not tell.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    fs4::available_space(folder).ok()
+}
+
 /// The format that this program reads and writes.
 pub const VERSION: u8 = 1;
 
