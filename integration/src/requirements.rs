@@ -22,6 +22,7 @@ pub use number::{Number, named_in};
 pub use place::{Place, places};
 pub use scan::{Found, scan};
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -142,9 +143,30 @@ pub fn named(workspace: &Path, number: &Number) -> io::Result<Vec<Place>> {
     let all = all(workspace)?;
     Ok(all
         .iter()
-        .filter(|(file, _)| !file.contains("/tests"))
+        .filter(|(file, _)| !is_test(file))
         .flat_map(|(file, source)| places(file, source, number))
         .collect())
+}
+
+/// The requirements that no code names, whatever tests do; those of the tables of tests need none.
+///
+/// # Errors
+/// As [`tests`].
+pub fn homeless(workspace: &Path) -> io::Result<Vec<Requirement>> {
+    let all = all(workspace)?;
+    let code = all.iter().filter(|(file, _)| !is_test(file));
+    let comments = code.flat_map(|(_, source)| source.lines().filter_map(place::comment));
+    let named: BTreeSet<Number> = comments.flat_map(named_in).collect();
+    let is_homeless = |requirement: &Requirement| {
+        let number = &requirement.number;
+        !number.is_of_a_test() && !named.iter().any(|one| one.names(number) || number.names(one))
+    };
+    let known = Document::ALL.into_iter().flat_map(Document::requirements);
+    Ok(known.filter(is_homeless).collect())
+}
+
+fn is_test(file: &str) -> bool {
+    file.contains("/tests")
 }
 
 /// All sources below `workspace`, by name, with their text.

@@ -1,6 +1,6 @@
 //! Every number of the requirements is named by a test, and no test names a number that is none.
 
-use cordee_integration::requirements::{Document, holes, table, tests, workspace};
+use cordee_integration::requirements::{Document, holes, homeless, table, tests, workspace};
 use std::process::Command;
 
 #[test]
@@ -34,6 +34,15 @@ fn no_test_names_a_number_that_is_none() {
     for (i, number) in known.iter().enumerate() {
         assert!(!known[..i].contains(number), "{number} twice");
     }
+}
+
+#[test]
+fn every_number_is_named_by_the_code_that_it_is_about() {
+    let homeless = homeless(&workspace()).unwrap().into_iter();
+    let homeless: Vec<_> = homeless
+        .map(|requirement| format!("{} ({})", requirement.number, requirement.sentence))
+        .collect();
+    assert!(homeless.is_empty(), "named by no code: {}", homeless.join("; "));
 }
 
 #[test]

@@ -82,7 +82,7 @@ enum Halt {
 }
 
 impl Follower {
-    /// Run until dropped, or until the node has to end as its database is its own ([`held`]).
+    /// Run until dropped, or until the node has to end as its database is its own (`held`).
     pub async fn run(self) {
         let mut news = self.believing.news();
         let publishes = self.folder.config().checkpoint.publish;

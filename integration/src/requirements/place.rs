@@ -26,10 +26,9 @@ impl fmt::Display for Place {
 pub fn places(file: &str, source: &str, number: &Number) -> Vec<Place> {
     let mut found = Vec::new();
     for (line, text) in source.lines().enumerate() {
-        let Some((_, comment)) = text.split_once("//") else {
+        let Some(comment) = comment(text) else {
             continue;
         };
-        let comment = comment.trim_start_matches(['/', '!']).trim();
         let is_named = |named: &Number| named.names(number) || number.names(named);
         if named_in(comment).iter().any(is_named) {
             found.push(Place {
@@ -40,6 +39,12 @@ pub fn places(file: &str, source: &str, number: &Number) -> Vec<Place> {
         }
     }
     found
+}
+
+/// What a line says behind its slashes, if it has some.
+pub(super) fn comment(line: &str) -> Option<&str> {
+    let (_, comment) = line.split_once("//")?;
+    Some(comment.trim_start_matches(['/', '!']).trim())
 }
 
 #[cfg(test)]

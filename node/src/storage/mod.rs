@@ -2,7 +2,8 @@
 //!
 //! [`DiskJournal`] is the [`Journal`](cordee_protocol::Journal) of a database that outlives the process. It trusts its
 //! caller, who has proven or made what is appended, and the disk as far as said below. It knows no network, no kind of
-//! database and no operation; who binds a folder to these keeps a file of its own beside it.
+//! database and no operation; who binds a folder to these keeps a file of its own beside it. A log has a folder of its own, and
+//! one handle (ENGINE E4).
 //!
 //! # Folder
 //! ```text
