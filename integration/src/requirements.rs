@@ -8,18 +8,21 @@
 //! ```
 //! A test names a number in a comment directly above it or inside it, in a text inside it, or in its own name
 //! (`p20_held_penalties..` names P20). `E20 to E27` names all in between, `W14` all of W14.1, W14.2 .. Other code names
-//! numbers too, but proves nothing, and is not looked at.
+//! numbers too, which tells where a requirement lives ([`Place`]) and proves nothing.
 //!
 //! # Elsewhere
 //! That no number is a hole is a test: `tests/requirements.rs`. The table is printed by the binary
 //! `requirements`.
 
 mod number;
+mod place;
 mod scan;
 
 pub use number::{Number, named_in};
+pub use place::{Place, places};
 pub use scan::{Found, scan};
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -121,29 +124,69 @@ pub fn workspace() -> PathBuf {
 /// # Errors
 /// If a folder or file cannot be read.
 pub fn tests(workspace: &Path) -> io::Result<Vec<Test>> {
-    let mut files = Vec::new();
-    for member in ["protocol", "resolver-p2p", "node", "integration"] {
-        sources(&workspace.join(member), &mut files)?;
-    }
-    files.sort();
     let mut tests = Vec::new();
-    for path in files {
-        let file = path
-            .strip_prefix(workspace)
-            .unwrap_or(&path)
-            .display()
-            .to_string();
-        // The scanner's own tests have numbers as data.
-        if file.starts_with("integration/src/requirements") {
-            continue;
-        }
-        tests.extend(scan(&fs::read_to_string(&path)?).into_iter().map(|found| Test {
+    for (file, source) in all(workspace)? {
+        tests.extend(scan(&source).into_iter().map(|found| Test {
             file: file.clone(),
             name: found.name,
             numbers: found.numbers,
         }));
     }
     Ok(tests)
+}
+
+/// Where the sources below `workspace` name `number`, by file and line; those of tests are left out, which [`tests`] finds.
+///
+/// # Errors
+/// As [`tests`].
+pub fn named(workspace: &Path, number: &Number) -> io::Result<Vec<Place>> {
+    let all = all(workspace)?;
+    Ok(all
+        .iter()
+        .filter(|(file, _)| !is_test(file))
+        .flat_map(|(file, source)| places(file, source, number))
+        .collect())
+}
+
+/// The requirements that no code names, whatever tests do; those of the tables of tests need none.
+///
+/// # Errors
+/// As [`tests`].
+pub fn homeless(workspace: &Path) -> io::Result<Vec<Requirement>> {
+    let all = all(workspace)?;
+    let code = all.iter().filter(|(file, _)| !is_test(file));
+    let comments = code.flat_map(|(_, source)| source.lines().filter_map(place::comment));
+    let named: BTreeSet<Number> = comments.flat_map(named_in).collect();
+    let is_homeless = |requirement: &Requirement| {
+        let number = &requirement.number;
+        !number.is_of_a_test() && !named.iter().any(|one| one.names(number) || number.names(one))
+    };
+    let known = Document::ALL.into_iter().flat_map(Document::requirements);
+    Ok(known.filter(is_homeless).collect())
+}
+
+fn is_test(file: &str) -> bool {
+    file.contains("/tests")
+}
+
+/// All sources below `workspace`, by name, with their text.
+fn all(workspace: &Path) -> io::Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    for member in ["protocol", "resolver-p2p", "node", "integration"] {
+        sources(&workspace.join(member), &mut files)?;
+    }
+    files.sort();
+    let mut all = Vec::new();
+    for path in files {
+        let file = path.strip_prefix(workspace).unwrap_or(&path);
+        let file = file.display().to_string();
+        // The scanner's own tests have numbers as data.
+        let is_own = ["src/requirements", "src/bin/requirements"].map(|own| file.contains(own));
+        if is_own == [false, false] {
+            all.push((file, fs::read_to_string(&path)?));
+        }
+    }
+    Ok(all)
 }
 
 fn sources(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

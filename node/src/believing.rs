@@ -172,6 +172,13 @@ impl Believing {
         self.lock().gossip.trust().history().cloned().collect()
     }
 
+    /// The last one that was signed here, if enough have signed it: it was accepted, and may not be remembered otherwise.
+    pub fn own(&self) -> Option<Signed> {
+        let state = self.lock();
+        let trust = state.gossip.trust();
+        state.signed.clone().filter(|signed| trust.is_backed(signed))
+    }
+
     /// Why nothing is believed any more, if so.
     pub fn fork(&self) -> Option<String> {
         self.lock().fork.clone()
@@ -300,15 +307,30 @@ impl Believing {
         Ok(())
     }
 
-    /// The log that was synced shows, by `why`, that the newest checkpoint is of another one than `accepted`, or than a database that
-    /// no checkpoint vouched for.
-    pub fn on_fork(&self, why: &str, accepted: Option<&Signed>) {
+    /// The log that was synced shows, by `what`, that the newest checkpoint is of another one than `accepted`, or than a database that
+    /// no checkpoint known here vouches for.
+    pub fn on_fork(&self, what: &str, accepted: Option<&Signed>) {
         let mut state = self.lock();
         if let Some(other) = state.gossip.trust().newest().cloned() {
             let accepted = accepted.filter(|accepted| accepted.checkpoint() != other.checkpoint());
-            self.keep_fork(&mut state, why, accepted, &other);
+            let height = other.checkpoint().height;
+            let between = match accepted {
+                Some(accepted) => format!(
+                    "checkpoints {} and {height} are both signed, and cannot be of one log",
+                    accepted.checkpoint().height
+                ),
+                None => format!(
+                    "checkpoint {height} is signed, and no checkpoint that is known here vouches for the database"
+                ),
+            };
+            self.keep_fork(
+                &mut state,
+                &format!("a fork: {what}; {between}"),
+                accepted,
+                &other,
+            );
         } else {
-            self.stop(&mut state, why.into());
+            self.stop(&mut state, format!("a fork: {what}"));
         }
         self.count("fork");
         self.news.send_modify(|count| *count += 1);

@@ -8,9 +8,10 @@ use crate::facts::{Doing, Facts, Stage};
 use crate::folder::{self, Database, Folder};
 use crate::http::Server;
 use crate::metrics::{self, SyncMetrics};
-use crate::network::{self, Hooks, Network, Suspect, View};
+use crate::network::{self, Hooks, Network, Suspect};
 use crate::runtime::TokioRuntime;
 use crate::source::Nothing;
+use crate::unreached::{self, Tell, Unreached};
 use crate::why::{self, Teller};
 use cordee_protocol::log::Mark;
 use cordee_protocol::sync::database::Error as Unfit;
@@ -30,11 +31,15 @@ use tokio::sync::{mpsc, watch};
 pub use crate::watched::Watched;
 
 /// How often it is looked at whether a sync still gets on.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How long a suspicion waits for peers that cannot be reached yet: liars must not win by being the first to answer.
 /// Long enough for a few dials that fail.
 const SUSPECT_AFTER: Duration = Duration::from_secs(10);
+
+/// How long only peers of other networks or kinds may have been reached before a sync ends, or for half of the time without peers:
+/// nothing that is waited for changes that.
+const STRANGERS_AFTER: Duration = Duration::from_secs(10);
 
 /// Targets that wait for the engine; more are left with whoever sends them.
 const UPDATES: usize = 64;
@@ -69,6 +74,9 @@ pub enum Error {
         /// What is known of each address and peer.
         why: String,
     },
+    /// Nobody of this network.
+    #[error("{}", strangers(.0))]
+    Strangers(String),
     /// Peers, and still nothing new.
     #[error(
         "nothing new came for {after} s, peers connected: {peers}{why}; check that they hold the target, \
@@ -135,6 +143,8 @@ pub struct Options {
     pub recorder: Option<Box<dyn Recorder>>,
     /// Where to answer HTTP while the sync runs: status, peers, metrics.
     pub http: Option<SocketAddr>,
+    /// Told whom it cannot ask, while it can ask nobody.
+    pub tell: Option<Tell>,
 }
 
 /// Bring the database of `folder` to `target`, and to those that follow it.
@@ -199,7 +209,8 @@ pub async fn bootstrap(
     };
     let http = match options.http {
         Some(address) => {
-            let facts = Arc::new(Facts::new(&network, registry, stage, None, None));
+            let facts = Facts::new(&network, registry, stage, None, None).with_data(folder.data());
+            let facts = Arc::new(facts);
             let started = Server::start(address, facts, folder.token()?).await;
             Some(started.map_err(|source| Error::Http { address, source })?)
         }
@@ -220,7 +231,7 @@ pub async fn bootstrap(
     );
     let ended = tokio::select! {
         ended = engine.run() => ended.map_err(|error| ended_because(error, &newest.borrow())),
-        error = watch_over(&network, &config, newest.subscribe(), &progress_rx, watched) => Err(error),
+        error = watch_over(&network, &config, newest.subscribe(), &progress_rx, watched, options.tell) => Err(error),
         () = followed(following) => unreachable!("it never ends"),
     };
     let (peers, totals) = (network.resolver().peers(), network.resolver().totals());
@@ -287,14 +298,17 @@ async fn watch_over(
     target: watch::Receiver<Target>,
     progress: &watch::Receiver<Progress>,
     watched: &watch::Sender<Watched>,
+    tell: Option<Tell>,
 ) -> Error {
     let began = Instant::now();
     let mut patience = Patience::new(began);
+    let mut unreached = Unreached::default();
     let (mut meter, mut teller) = (Meter::default(), Teller::new(began));
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let (view, progress) = (network.view().borrow().clone(), progress.borrow().clone());
         let target = target.borrow().clone();
+        let waiting = progress.waiting;
         let why = why::syncing(&progress, network.resolver().why(), &view);
         teller.on_look(Instant::now(), &why, &progress);
         let ops_per_s = meter.on_look(began.elapsed(), progress.fetched_ops);
@@ -308,10 +322,20 @@ async fn watch_over(
                 what: suspicion(suspect),
             };
         }
+        let now = Instant::now();
+        if waiting == Waiting::Finish {
+            // Nothing is wanted of anybody.
+            unreached = Unreached::default();
+        } else if let (Some(said), Some(tell)) = (unreached.on_look(now, &view), &tell) {
+            tell(&said);
+        }
+        if is_among_strangers(config, unreached.strangers_for(now)) {
+            return Error::Strangers(unreached::reasons(&view));
+        }
         if patience.without_peers() >= config.sync.no_peer_timeout {
             return Error::NoPeers {
                 after: config.sync.no_peer_timeout,
-                why: reachability(&view),
+                why: unreached::reasons(&view),
             };
         }
         if patience.without_progress() >= config.sync.stall_timeout {
@@ -388,22 +412,20 @@ fn suspicion(suspect: &Suspect) -> String {
     }
 }
 
-/// What is known of each address and each peer that cannot be asked.
-fn reachability(view: &View) -> String {
-    let unreached = view
-        .problems
-        .iter()
-        .map(|(address, problem)| format!("{address}: {problem}"));
-    let rejected = view
-        .connected
-        .iter()
-        .filter_map(|(peer, why)| Some(format!("{peer}: {}", why.as_ref()?)));
-    let all: Vec<_> = unreached.chain(rejected).collect();
-    if all.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", all.join("; "))
-    }
+/// Whether only peers of other networks or kinds were reached for too long, and nobody else will turn up.
+///
+/// - `since`: for how long.
+pub(crate) fn is_among_strangers(config: &Config, since: Duration) -> bool {
+    // Kademlia finds nobody through peers of another network.
+    !config.network.mdns && !since.is_zero() && since >= STRANGERS_AFTER.min(config.sync.no_peer_timeout / 2)
+}
+
+/// - `why`: each of them, in brackets.
+pub(crate) fn strangers(why: &str) -> String {
+    format!(
+        "every peer that could be reached is of another network or kind of database{why}: see to `network.name` and `network.kind`, \
+         or ask other peers"
+    )
 }
 
 fn ended_because(error: SyncError<Local, Shutdown>, target: &Target) -> Error {

@@ -5,6 +5,7 @@ use crate::bootstrap::Watched;
 use crate::network::{Network, View};
 use crate::publishing::Publisher;
 use crate::source::Shared;
+use crate::storage;
 use crate::why;
 use cordee_protocol::{Location, Target};
 use cordee_resolver_p2p::{PeerReport, RequestReport, Resolver};
@@ -13,6 +14,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::watch;
@@ -33,10 +35,10 @@ pub enum Doing {
         /// To where.
         target: watch::Receiver<Target>,
     },
-    /// Two checkpoints contradict each other; it serves on what it has.
-    Fork(String),
-    /// Its own disk or files do not let it go on.
-    Failed(String),
+    /// Two checkpoints contradict each other; it serves on what it has, if it has something.
+    Fork(String, Option<Shared>),
+    /// Its own disk or files do not let it go on; it serves on what it has, if it has something.
+    Failed(String, Option<Shared>),
 }
 
 /// What a node is doing, for whoever looks; changed by the one task that does it.
@@ -64,9 +66,11 @@ impl Doing {
     fn target(&self) -> Option<Target> {
         match self {
             // A writer that panicked has left a database that is consistent up to its last commit.
-            Self::Serving(database) => Some(database.read().unwrap_or_else(PoisonError::into_inner).target()),
+            Self::Serving(database) | Self::Fork(_, Some(database)) | Self::Failed(_, Some(database)) => {
+                Some(database.read().unwrap_or_else(PoisonError::into_inner).target())
+            }
             Self::Syncing { target, .. } => Some(target.borrow().clone()),
-            Self::Empty | Self::Waiting(_) | Self::Fork(_) | Self::Failed(_) => None,
+            Self::Empty | Self::Waiting(_) | Self::Fork(_, None) | Self::Failed(_, None) => None,
         }
     }
 
@@ -99,8 +103,8 @@ impl Doing {
             Self::Empty | Self::Waiting(_) => "starting",
             Self::Serving(_) => "following",
             Self::Syncing { .. } => "syncing",
-            Self::Fork(_) => "fork",
-            Self::Failed(_) => "failed",
+            Self::Fork(..) => "fork",
+            Self::Failed(..) => "failed",
         }
     }
 }
@@ -116,6 +120,8 @@ pub struct Facts {
     stage: Stage,
     believing: Option<Arc<Believing>>,
     publisher: Option<Publisher>,
+    /// Where its database is.
+    data: Option<PathBuf>,
     registry: Registry,
     lies_told: Option<LiesTold>,
     began: Instant,
@@ -201,6 +207,7 @@ impl Facts {
             stage,
             believing,
             publisher: None,
+            data: None,
             registry,
             lies_told,
             began: Instant::now(),
@@ -212,6 +219,15 @@ impl Facts {
     pub fn with_publisher(self, publisher: Publisher) -> Self {
         Self {
             publisher: Some(publisher),
+            ..self
+        }
+    }
+
+    /// The same, of a node whose database is at `data`: its status tells when the disk there is nearly full.
+    #[must_use]
+    pub fn with_data(self, data: PathBuf) -> Self {
+        Self {
+            data: Some(data),
             ..self
         }
     }
@@ -239,7 +255,12 @@ impl Facts {
             Doing::Empty => why::empty(standing.as_ref(), &self.view.borrow()),
             Doing::Serving(_) => why::serving(standing.as_ref(), self.publishes(), &self.view.borrow()),
             Doing::Syncing { .. } => watched.why.clone(),
-            Doing::Waiting(why) | Doing::Fork(why) | Doing::Failed(why) => why.clone(),
+            Doing::Waiting(why) | Doing::Fork(why, _) | Doing::Failed(why, _) => why.clone(),
+        };
+        let free = self.data.as_deref().and_then(storage::free_bytes);
+        let why = match free.and_then(why::room) {
+            Some(short) => format!("{short}; {why}"),
+            None => why,
         };
         let height = |target: &Target| {
             newest

@@ -6,6 +6,7 @@
 //!   a database                    each later checkpoint by a sync beside it ([`Following`]); it answers meanwhile
 //!   too far behind for that       the log goes on by a sync into the folder, which serves nothing until its end
 //!   a fork                        nothing any more; what is held is served on
+//!   unsigned writes of its own    apart from the log to follow, they are no fork: the node ends and says so (`held`)
 //!   the publisher                 signs what was committed, and follows nobody
 //! ```
 //! One task, so there is one sync at a time. Decides by [`Believing`] alone which target is next.
@@ -81,7 +82,7 @@ enum Halt {
 }
 
 impl Follower {
-    /// Run until dropped.
+    /// Run until dropped, or until the node has to end as its database is its own (`held`).
     pub async fn run(self) {
         let mut news = self.believing.news();
         let publishes = self.folder.config().checkpoint.publish;
@@ -93,10 +94,14 @@ impl Follower {
             .max(Duration::from_millis(50));
         let mut published = Instant::now().checked_sub(every).unwrap_or_else(Instant::now);
         let mut told = None;
+        let began = self
+            .shelf
+            .get()
+            .map_or(Location::ZERO, |database| size_of(&database));
         loop {
             news.mark_unchanged();
             if let Some(why) = self.believing.fork() {
-                self.stage.set(Doing::Fork(why));
+                self.stage.set(Doing::Fork(why, self.shelf.get()));
                 let _ = news.changed().await;
                 continue;
             }
@@ -108,6 +113,9 @@ impl Follower {
                     Ok(true) => continue,
                     Ok(false) | Err(Halt::Wait) => {}
                     Err(Halt::Anew(why)) => {
+                        if let Some(own) = self.own(began).await {
+                            return self.refuse(own.in_the_way(self.folder.path(), &why));
+                        }
                         tracing::warn!(
                             "{why}; the log is brought up by a sync into the folder, and nothing is served until then"
                         );
@@ -115,6 +123,10 @@ impl Follower {
                         continue;
                     }
                     Err(Halt::Fork(what)) => {
+                        if let Some(own) = self.own(began).await {
+                            let newest = self.believing.newest();
+                            return self.refuse(own.apart(self.folder.path(), newest.as_ref()));
+                        }
                         if !self.go_back().await {
                             let accepted = self.accepted_before().await;
                             self.believing.on_fork(&what, accepted.as_ref());
@@ -123,7 +135,7 @@ impl Follower {
                     }
                     Err(Halt::Failed(why)) => {
                         tracing::error!("{why}");
-                        self.stage.set(Doing::Failed(why));
+                        self.stage.set(Doing::Failed(why, self.shelf.get()));
                         tokio::time::sleep(AGAIN_AFTER).await;
                         continue;
                     }
@@ -132,6 +144,12 @@ impl Follower {
             self.tell(&mut told);
             self.rest(&mut news, publishes.then_some(every)).await;
         }
+    }
+
+    /// Leave the database as it is, and let the node end with `why`.
+    fn refuse(&self, why: String) {
+        self.stage.set(Doing::Failed(why.clone(), self.shelf.get()));
+        self.shelf.refuse(why);
     }
 
     /// Wait for something to do: news, a commit of our own, or that the next checkpoint may be made.
@@ -294,9 +312,7 @@ fn halt_of(error: &following::Error) -> Halt {
     match error {
         following::Error::Behind(Behind::Passed { .. }) => Halt::Wait,
         following::Error::Behind(behind @ Behind::Far { .. }) => Halt::Anew(behind.to_string()),
-        following::Error::Behind(behind @ Behind::Fork { .. }) => {
-            Halt::Fork(format!("a fork: {behind}, and both were signed; ask the signers"))
-        }
+        following::Error::Behind(behind @ Behind::Fork { .. }) => Halt::Fork(behind.to_string()),
         error => Halt::Failed(cause(error)),
     }
 }

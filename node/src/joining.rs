@@ -1,14 +1,17 @@
 //! The newest checkpoint that the trust policy accepts, from peers: for a sync that is given no target.
 
 use crate::believing::{Believing, Refused};
+use crate::bootstrap::{self, LOOK_EVERY};
+use crate::config::Config;
 use crate::folder::{self, Folder};
 use crate::network::{self, Hooks, Network};
 use crate::source::Nothing;
+use crate::unreached::{self, Tell, Unreached};
 use cordee_protocol::wire::checkpoint::Signed;
 use libp2p::Multiaddr;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long others may still show a newer one, once one is accepted: a round trip or two.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -34,16 +37,21 @@ pub enum Error {
          `trust.signers`"
     )]
     NoPolicy,
+    /// Nobody of this network.
+    #[error("{}", bootstrap::strangers(.0))]
+    Strangers(String),
     /// A fork.
     #[error("{0}")]
     Fork(String),
     /// Nothing came that is accepted.
-    #[error("no checkpoint that the trust policy accepts came in {} s{}", after.as_secs_f64(), seen(peers, refused.as_deref()))]
+    #[error("no checkpoint that the trust policy accepts came in {} s{}", after.as_secs_f64(), seen(*peers, why, refused.as_deref()))]
     None {
         /// For how long it was waited.
         after: Duration,
-        /// Peers connected at the end.
+        /// Peers of this network connected at the end.
         peers: usize,
+        /// What is known of the others, and of each address.
+        why: String,
         /// The last one that was not accepted.
         refused: Option<Box<Refused>>,
     },
@@ -56,13 +64,15 @@ impl Error {
     }
 }
 
-fn seen(peers: &usize, refused: Option<&Refused>) -> String {
+fn seen(peers: usize, why: &str, refused: Option<&Refused>) -> String {
     match (refused, peers) {
         (Some(refused), _) => format!(
             ": the one at height {} was refused, as {}",
             refused.height, refused.message
         ),
-        (None, 0) => ": no peer is connected; check the addresses, and that `cordee run` is up there".into(),
+        (None, 0) => {
+            format!(": nobody could be asked{why}; check the addresses, and that `cordee run` is up there")
+        }
         (None, n) => {
             format!(": peers connected: {n}, and none has one; ask their operators whether a publisher signs")
         }
@@ -71,9 +81,11 @@ fn seen(peers: &usize, refused: Option<&Refused>) -> String {
 
 /// Ask `peers`, beside those of the settings, until one is accepted.
 ///
+/// - `tell`: told whom it cannot ask, while it can ask nobody.
+///
 /// # Errors
 /// [`Error`].
-pub async fn newest(folder: &Folder, peers: &[Multiaddr]) -> Result<Signed, Error> {
+pub async fn newest(folder: &Folder, peers: &[Multiaddr], tell: Tell) -> Result<Signed, Error> {
     let policy = folder.policy()?.ok_or(Error::NoPolicy)?;
     let believing = Arc::new(Believing::open(folder, policy).map_err(Error::Kept)?);
     let mut config = folder.config().clone();
@@ -100,17 +112,42 @@ pub async fn newest(folder: &Folder, peers: &[Multiaddr]) -> Result<Signed, Erro
             }
         }
     });
-    // Without an answer the last word is what is believed already.
-    let _ = heard.await;
-    let peers = network.view().borrow().usable();
+    let strangers = tokio::select! {
+        // Without an answer the last word is what is believed already.
+        _ = heard => None,
+        why = strangers(&network, &config, &tell) => Some(why),
+    };
+    let view = network.view().borrow().clone();
     network.stop().await;
     let standing = believing.standing();
     if let Some(fork) = standing.fork {
         return Err(Error::Fork(fork));
     }
-    believing.newest().ok_or_else(|| Error::None {
+    if let Some(newest) = believing.newest() {
+        return Ok(newest);
+    }
+    if let Some(why) = strangers {
+        return Err(Error::Strangers(why));
+    }
+    Err(Error::None {
         after,
-        peers,
+        peers: view.usable(),
+        why: unreached::reasons(&view),
         refused: standing.refused.map(Box::new),
     })
+}
+
+/// Say whom `network` cannot ask. Ends, with the reasons, once only peers of other networks or kinds could be reached for too long.
+async fn strangers(network: &Network, config: &Config, tell: &Tell) -> String {
+    let mut unreached = Unreached::default();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let (now, view) = (Instant::now(), network.view().borrow().clone());
+        if let Some(said) = unreached.on_look(now, &view) {
+            tell(&said);
+        }
+        if bootstrap::is_among_strangers(config, unreached.strangers_for(now)) {
+            return unreached::reasons(&view);
+        }
+    }
 }

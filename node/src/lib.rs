@@ -15,7 +15,7 @@
 //!   recording               a sync as its events, in a file, to be replayed
 //!   script claims proofs    scripts of writes, and proofs, as JSON; proofs of single values that stand alone
 //!   bootstrap node          one sync from start to end; a node that serves
-//!   watched why facts metrics http  what a node tells its operator
+//!   watched why unreached facts metrics http  what a node tells its operator
 //!   lies testnet            liars, and a network on one machine that has some
 //!   bench dataset process   the benchmarks; seeded databases; other processes of this program
 //!   cli audience            one file a command; who is told how far it is
@@ -62,6 +62,7 @@ pub mod storage;
 #[cfg(feature = "lies")]
 pub mod testnet;
 pub mod trust;
+pub mod unreached;
 pub mod watched;
 pub mod why;
 pub mod writes;

@@ -8,7 +8,7 @@ use crate::http::Server;
 use crate::metrics::{self, SyncMetrics};
 use crate::network::{self, Hooks, Network};
 use crate::publishing::Publisher;
-use crate::source::{Served, Shelf};
+use crate::source::{Ending, Served, Shelf};
 use cordee_protocol::Target;
 use cordee_protocol::sync::serve::{Budget, Source};
 use libp2p::{Multiaddr, PeerId};
@@ -97,12 +97,13 @@ impl Node {
         let observer = SyncMetrics::new(&mut registry, network.metrics());
         let committed = Arc::new(Notify::new());
         let publisher = Publisher {
+            folder: folder.clone(),
             shelf: shelf.clone(),
             committed: Arc::clone(&committed),
             takes_writes: config.checkpoint.publish || believing.is_none(),
         };
         let facts = Facts::new(&network, registry, stage.clone(), believing.clone(), told(&lies));
-        let facts = Arc::new(facts.with_publisher(publisher));
+        let facts = Arc::new(facts.with_publisher(publisher).with_data(folder.data()));
         let http = match config.http.listen {
             Some(address) => {
                 let started = Server::start(address, Arc::clone(&facts), folder.token()?).await;
@@ -135,10 +136,10 @@ impl Node {
         })
     }
 
-    /// Completes with the reason once the database could not be written: the node has to be stopped, and can be started again
-    /// from what is durable.
-    pub async fn failed(&self) -> String {
-        self.shelf.failed().await
+    /// Completes with the reason once the node has to be stopped: the database could not be written, and it can be started again
+    /// from what is durable; or it is not of the history that is trusted.
+    pub async fn ending(&self) -> Ending {
+        self.shelf.ending().await
     }
 
     /// This node's name in the network.

@@ -1,6 +1,6 @@
 //! Writes into the database of a running node, for a publisher.
 
-use crate::folder::{self, Database};
+use crate::folder::{self, Database, Folder};
 use crate::follow::cause;
 use crate::source::Shelf;
 use crate::storage;
@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 /// Takes batches.
 #[derive(Clone, Debug)]
 pub struct Publisher {
+    /// Whose it is.
+    pub folder: Folder,
     /// Where the database is.
     pub shelf: Shelf,
     /// Told of every commit.
@@ -40,6 +42,9 @@ pub enum Error {
     /// The database.
     #[error(transparent)]
     Database(#[from] db::Error<storage::Error>),
+    /// The folder.
+    #[error(transparent)]
+    Folder(folder::Error),
 }
 
 /// A database behind a batch, as `cordee apply` and `POST /v1/batch` print it.
@@ -87,9 +92,18 @@ impl Publisher {
         let mut database = shared.write().unwrap_or_else(PoisonError::into_inner);
         let writes = Writes::parse(text, database.kind())?;
         let applied = database.apply(&writes.batch, writes.metadata.as_deref());
-        let committed = applied.and_then(|()| database.commit()).map_err(Error::Database);
+        // From its first write on it is not replaced unasked.
+        let marked = applied
+            .map_err(Error::Database)
+            .and_then(|()| self.folder.set_written().map_err(Error::Folder));
+        let committed = marked.and_then(|()| database.commit().map_err(Error::Database));
         if let Err(error) = committed {
-            if matches!(&error, Error::Database(error) if is_failed_write(error)) {
+            let is_failed = match &error {
+                Error::Database(error) => is_failed_write(error),
+                Error::Folder(_) => true,
+                _ => false,
+            };
+            if is_failed {
                 // Before anybody else sees what is not on the disk.
                 self.shelf.fail(cause(&error));
             }
@@ -121,6 +135,7 @@ impl Error {
     pub fn message(self) -> String {
         match self {
             Self::Database(error) => cause(&folder::Error::from(error)),
+            Self::Folder(error) => cause(&error),
             error => error.to_string(),
         }
     }

@@ -39,7 +39,16 @@ pub type Shared = Arc<RwLock<Database>>;
 #[derive(Clone, Debug, Default)]
 pub struct Shelf {
     held: Arc<RwLock<Option<Shared>>>,
-    failed: watch::Sender<Option<String>>,
+    ending: watch::Sender<Option<Ending>>,
+}
+
+/// Why a node has to end, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A write has failed.
+    Failed(String),
+    /// Its database is not of the history that it is to follow, and not its own to throw away.
+    Refused(String),
 }
 
 impl Shelf {
@@ -68,16 +77,21 @@ impl Shelf {
     /// end, saying `why`.
     pub fn fail(&self, why: String) {
         self.put(None);
-        self.failed.send_replace(Some(why));
+        self.ending.send_replace(Some(Ending::Failed(why)));
     }
 
-    /// Completes with the reason once a write has failed.
-    pub async fn failed(&self) -> String {
-        let mut failed = self.failed.subscribe();
-        match failed.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
+    /// The database is to stay as it is, and the node has to end, saying `why`.
+    pub fn refuse(&self, why: String) {
+        self.ending.send_replace(Some(Ending::Refused(why)));
+    }
+
+    /// Completes with the reason once the node has to end.
+    pub async fn ending(&self) -> Ending {
+        let mut ending = self.ending.subscribe();
+        match ending.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(ending)) => ending.clone(),
             // The sender is in this shelf.
-            Err(_) => std::future::pending().await,
+            _ => std::future::pending().await,
         }
     }
 }

@@ -298,6 +298,12 @@ impl Trust {
         kept.into_iter().map(believed).filter(|&yes| yes).count()
     }
 
+    /// Whether enough of the signers that are in force at its height have signed it, whatever else is to be said of it.
+    pub fn is_backed(&self, signed: &Signed) -> bool {
+        self.check(signed)
+            .is_ok_and(|(signed, need)| signed.signatures().len() >= need)
+    }
+
     /// Somebody shows a checkpoint. `now` is in seconds since 1970-01-01 UTC.
     pub fn on_signed(&mut self, now: u64, signed: &Signed) -> Verdict {
         let (signed, need) = match self.check(signed) {

@@ -10,6 +10,15 @@ use std::time::{Duration, Instant};
 /// A sync says in the log why it is where it is, so often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
+/// Below so many bytes free, a disk is nearly full: more than is written at once.
+const LITTLE_ROOM: u64 = 16 << 20;
+
+/// What to do before anything else, if a disk with `free` bytes left is full or nearly so.
+pub fn room(free: u64) -> Option<String> {
+    let mib = free as f64 / f64::from(1 << 20);
+    (free < LITTLE_ROOM).then(|| format!("its disk has {mib:.1} MiB left: free some space"))
+}
+
 /// Why a sync is where it is.
 ///
 /// - `peers`: what the resolver has to say, if peers hold it up.
@@ -227,6 +236,15 @@ mod tests {
         ] {
             assert_eq!(got, expected);
         }
+    }
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_named() {
+        assert_eq!(room(LITTLE_ROOM), None);
+        assert_eq!(
+            room(3 << 19).as_deref(),
+            Some("its disk has 1.5 MiB left: free some space")
+        );
     }
 
     #[test]

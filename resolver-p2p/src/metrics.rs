@@ -43,9 +43,21 @@ impl Metrics {
     /// Metrics in `registry`, which gives the prefix. [`Metrics::default`] counts for nobody.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register("peers", "Peers by state", metrics.peers.clone());
-        registry.register("peer_bans", "Bans by reason", metrics.bans.clone());
-        registry.register("peer_penalties", "Penalties by reason", metrics.penalties.clone());
+        registry.register(
+            "peers",
+            "Peers by state; those whose ban is in force are banned, whichever process has banned them",
+            metrics.peers.clone(),
+        );
+        registry.register(
+            "peer_bans",
+            "Bans by reason, since this process began",
+            metrics.bans.clone(),
+        );
+        registry.register(
+            "peer_penalties",
+            "Penalties by reason, since this process began",
+            metrics.penalties.clone(),
+        );
         registry.register(
             "resolver_inflight",
             "Requests with peers",

@@ -16,6 +16,11 @@ impl Number {
         self.letter == other.letter && other.parts.starts_with(&self.parts)
     }
 
+    /// Whether it is a row of a table of tests.
+    pub fn is_of_a_test(&self) -> bool {
+        self.letter == 'T'
+    }
+
     /// The numbers from this to `last`; `None` if they differ in more than their last part, or fall.
     fn to(&self, last: &Self) -> Option<Vec<Self>> {
         let ((from, before), (to, same)) = (self.parts.split_last()?, last.parts.split_last()?);

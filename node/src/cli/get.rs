@@ -1,5 +1,6 @@
 //! `cordee get`: a value, and a proof file of it.
 
+use super::status::answers;
 use super::{Failure, FolderArgs, output};
 use crate::folder::{self, Database, Folder};
 use crate::proofs::ProofFile;
@@ -18,6 +19,8 @@ use std::path::PathBuf;
 /// another value or deleted it. Of kinds immutable-* a key is set once, by the publisher's promise; of keyless-* what is
 /// appended stays. For a key without value, --prove writes a file only for kinds any-ordered-*: that the key had none
 /// behind a certain commit.
+///
+/// The folder's node has to be stopped. One that runs is asked over HTTP: GET /v1/kv/HEXKEY, with ?prove=true for the proof.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  cordee get -C alps bash\n  cordee get -C alps bash --prove bash.json && cordee proof \
@@ -71,7 +74,11 @@ struct Found {
 
 impl Get {
     pub(super) fn execute(self) -> Result<(), Failure> {
-        let database = Folder::open(&self.folder.dir, Ok)?.existing()?;
+        let folder = Folder::open(&self.folder.dir, Ok)?;
+        let database = folder.existing().map_err(|error| match error {
+            folder::Error::InUse(_) => Failure::from(error).and(self.elsewhere(&folder)),
+            error => error.into(),
+        })?;
         let location = match (&self.name, self.at) {
             (Some(name), _) => self.find(&database, name)?,
             (None, at) => check_location(&database, at.unwrap_or_default())?,
@@ -91,6 +98,24 @@ impl Get {
         };
         let shown = found.text.as_ref().unwrap_or(&found.value);
         output::result(self.json, &found, shown)
+    }
+
+    /// How the node that has the folder open is asked for the same.
+    fn elsewhere(&self, folder: &Folder) -> String {
+        let path = match (&self.name, self.at) {
+            (Some(name), _) => match self.read_key(name) {
+                Ok(key) if self.prove.is_some() => format!("/v1/kv/{}?prove=true", Digest(key)),
+                Ok(key) => format!("/v1/kv/{}", Digest(key)),
+                Err(_) => "/v1/kv/HEXKEY".into(),
+            },
+            (None, at) => format!("/v1/ops?start={}&max=1", at.unwrap_or_default()),
+        };
+        match answers(folder) {
+            Some(address) => format!("or ask the running node: curl 'http://{address}{path}'"),
+            None => format!(
+                "or ask the running node, at the HTTP address that it printed when it began: curl 'http://ADDRESS{path}'"
+            ),
+        }
     }
 
     /// Where the key's value is.

@@ -4,6 +4,7 @@ use super::{Exit, Failure, FolderArgs, interrupt, multiaddr, output, runtime};
 use crate::config::{Error as ConfigError, Layers};
 use crate::folder::Folder;
 use crate::node::{self, Node};
+use crate::source::Ending;
 use clap::Args;
 use libp2p::Multiaddr;
 use serde::Serialize;
@@ -18,7 +19,8 @@ use std::fmt::Write;
 #[command(
     after_help = "Examples:\n  cordee run -C alps --listen /ip4/0.0.0.0/tcp/7370 --http 127.0.0.1:7371\n  \
                         CORDEE_TRUST__SIGNERS=12D3KooW.. cordee run -C joiner --peer /dns/alps.example.org/tcp/7370\n\n\
-                        The target that it prints is what `cordee sync --target` takes."
+                        The target that it prints is what `cordee sync --target` takes.\nExit codes: 0 stopped, 1 failed, 2 wrong \
+                        usage, 3 the folder holds writes of its own that are not of the history that is trusted."
 )]
 pub(super) struct Run {
     #[command(flatten)]
@@ -107,7 +109,10 @@ impl Run {
         let ended = tokio::select! {
             ended = interrupt::signal() => ended,
             () = interrupt::end_of_input(), if self.stop_with_stdin => Ok(()),
-            why = node.failed() => Err(Failure::failed(why)),
+            ending = node.ending() => Err(match ending {
+                Ending::Failed(why) => Failure::failed(why),
+                Ending::Refused(why) => Failure::new(Exit::Refused, why),
+            }),
         };
         tracing::info!("stopping");
         node.stop().await;
@@ -142,7 +147,7 @@ impl Ready {
         if let Some(http) = &self.http {
             let _ = writeln!(
                 text,
-                "status on http://{http}/v1/status, metrics on http://{http}/metrics"
+                "dashboard on http://{http}/, status on http://{http}/v1/status, metrics on http://{http}/metrics"
             );
         }
         match &self.target {

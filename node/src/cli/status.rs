@@ -3,6 +3,7 @@
 use super::{Failure, FolderArgs, output};
 use crate::config::parse_http;
 use crate::folder::Folder;
+use crate::{storage, why};
 use clap::Args;
 use cordee_protocol::log::Mark;
 use cordee_protocol::{Location, Target};
@@ -212,10 +213,6 @@ impl NodeArgs {
     }
 
     fn address(&self) -> Result<SocketAddr, Failure> {
-        #[derive(Deserialize)]
-        struct Node {
-            peer_id: String,
-        }
         if let Some(text) = &self.http {
             let text = text.strip_prefix("http://").unwrap_or(text);
             let address = parse_http(text.trim_end_matches('/'));
@@ -225,8 +222,7 @@ impl NodeArgs {
         let folder = Folder::open(&self.folder.dir, Ok)?;
         let address = known(folder.config().http.listen)?;
         // Another node answers there if this folder's was started with another --http.
-        let Node { peer_id } = understood(&get(address, "/v1/status")?)?;
-        let ours = folder.keypair()?.public().to_peer_id().to_string();
+        let (peer_id, ours) = (at(address)?, folder.keypair()?.public().to_peer_id().to_string());
         if peer_id != ours {
             return Err(Failure::failed(format!(
                 "at http://{address} is {peer_id}, not {ours} of {dir}: name where that one answers with --http",
@@ -237,14 +233,27 @@ impl NodeArgs {
     }
 }
 
-/// Below so many bytes free, a disk may be why a process stopped: more than is written at once.
-const LITTLE_ROOM: u64 = 16 << 20;
-
 /// What to do before anything else, if the disk of `folder` is full or nearly so.
 fn room(folder: &Path) -> Option<String> {
-    let free = fs4::available_space(folder).ok()?;
-    let mib = free as f64 / f64::from(1 << 20);
-    (free < LITTLE_ROOM).then(|| format!("its disk has {mib:.1} MiB left: free some space, then "))
+    let short = why::room(storage::free_bytes(folder)?)?;
+    Some(format!("{short}, then "))
+}
+
+/// Where the node of `folder` answers, if it runs and its settings say where.
+pub(super) fn answers(folder: &Folder) -> Option<SocketAddr> {
+    let address = known(folder.config().http.listen).ok()?;
+    let ours = folder.keypair().ok()?.public().to_peer_id().to_string();
+    (at(address).ok()? == ours).then_some(address)
+}
+
+/// Who answers at `address`.
+fn at(address: SocketAddr) -> Result<String, Failure> {
+    #[derive(Deserialize)]
+    struct Node {
+        peer_id: String,
+    }
+    let Node { peer_id } = understood(&get(address, "/v1/status")?)?;
+    Ok(peer_id)
 }
 
 fn get(address: SocketAddr, path: &str) -> Result<Value, Failure> {

@@ -10,10 +10,11 @@ use crate::config::parse_http;
 use crate::folder::Folder;
 use crate::joining;
 use crate::recording::FileRecorder;
+use crate::unreached::Tell;
 use clap::Args;
-use cordee_protocol::Target;
 use cordee_protocol::sync::progress::Progress;
 use cordee_protocol::sync::record::Recorder;
+use cordee_protocol::{Location, Target};
 use cordee_resolver_p2p::PeerReport;
 use indicatif::{HumanCount, HumanDuration, ProgressBar};
 use libp2p::Multiaddr;
@@ -136,7 +137,7 @@ impl Sync {
             (None, Some(file)) => Ok(accept(folder, file)?.checkpoint().target.clone()),
             (None, None) => {
                 let newest = tokio::select! {
-                    newest = joining::newest(folder, &self.peers) => newest?,
+                    newest = joining::newest(folder, &self.peers, Box::new(output::note)) => newest?,
                     ended = interrupt::signal() => {
                         ended?;
                         return Err(Failure::new(Exit::Interrupted, "interrupted before a checkpoint was accepted"));
@@ -157,13 +158,14 @@ impl Sync {
         let recorder = self.record.as_deref().map(recorder).transpose()?;
         let updates = self.updates.as_deref().map(updates::read).transpose()?;
         let (updates, unread) = updates.unzip();
+        let bar = progress::bar(Some(0), Unit::Proven);
         let options = Options {
             peers: self.peers.clone(),
             updates,
             recorder,
             http: self.http,
+            tell: Some(tell(&bar)),
         };
-        let bar = progress::bar(Some(0), Unit::Proven);
         let outcome = tokio::select! {
             ended = bootstrap(folder, target.clone(), options, &watched) => Some(ended),
             failure = updates::failed(unread) => return Err(failure),
@@ -173,19 +175,10 @@ impl Sync {
         };
         bar.finish_and_clear();
         let outcome = outcome.ok_or_else(|| {
-            let Progress { size, end, .. } = watched.borrow().progress;
-            let end = end.max(target.end());
+            let progress = watched.borrow().progress.clone();
             Failure::new(
                 Exit::Interrupted,
-                format!(
-                    "interrupted at {size} of {end} operations; what is proven is kept, and running the same command \
-                     again continues{}",
-                    if self.record.is_some() {
-                        ", with another file for --record"
-                    } else {
-                        ""
-                    }
-                ),
+                interrupted(&progress, &target, self.record.is_some()),
             )
         })??;
         let report = Report::of(&outcome);
@@ -250,7 +243,7 @@ impl From<joining::Error> for Failure {
     fn from(error: joining::Error) -> Self {
         match error {
             joining::Error::Folder(error) => error.into(),
-            joining::Error::NoPolicy => Self::of(Exit::Usage, &error),
+            joining::Error::NoPolicy | joining::Error::Strangers(_) => Self::of(Exit::Usage, &error),
             error if error.is_refusal() => Self::of(Exit::Refused, &error),
             error => Self::of(Exit::Failed, &error),
         }
@@ -262,9 +255,28 @@ impl From<Error> for Failure {
         match error {
             Error::Folder(error) => error.into(),
             Error::Suspect { .. } | Error::Fork(_) => Self::of(Exit::Refused, &error),
+            Error::Strangers(_) => Self::of(Exit::Usage, &error),
             error => Self::of(Exit::Failed, &error),
         }
     }
+}
+
+/// - `target`: what was aimed at first, if nobody has looked yet.
+fn interrupted(progress: &Progress, target: &Target, records: bool) -> String {
+    let seen = progress.end > Location::ZERO;
+    let (start, end) = match seen {
+        true => (progress.start, progress.end),
+        false => (target.start(), target.end()),
+    };
+    let (held, all) = (progress.size.since(start), end.since(start));
+    let more = if records {
+        ", with another file for --record"
+    } else {
+        ""
+    };
+    format!(
+        "interrupted at {held} of {all} operations; what is proven is kept, and running the same command again continues{more}"
+    )
 }
 
 fn http(text: &str) -> Result<SocketAddr, String> {
@@ -282,6 +294,12 @@ fn recorder(path: &Path) -> Result<Box<dyn Recorder>, Failure> {
             path.display()
         ))),
     }
+}
+
+/// Say something above the bar.
+fn tell(bar: &ProgressBar) -> Tell {
+    let bar = bar.clone();
+    Box::new(move |text| bar.suspend(|| output::note(text)))
 }
 
 /// Move the bar with the sync; never ends.
@@ -315,6 +333,22 @@ fn message(watched: &Watched) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interrupted_sync_counts_from_the_start_of_its_target() {
+        let at = |n| Location::new(n).unwrap();
+        let target = Target::new(cordee_protocol::Digest([1; 32]), at(10)..at(26)).unwrap();
+        let mut progress = Progress::default();
+        let said = interrupted(&progress, &target, false);
+        assert!(said.starts_with("interrupted at 0 of 16 operations; "), "{said}");
+        // It has gone on to a later target.
+        (progress.start, progress.size, progress.end) = (at(12), at(20), at(30));
+        let said = interrupted(&progress, &target, true);
+        assert!(
+            said.starts_with("interrupted at 8 of 18 operations; ") && said.ends_with("--record"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn the_bar_tells_rate_eta_peers_and_why() {

@@ -163,7 +163,8 @@ impl TestnetArgs {
             output::result(self.json, &testnet.report, &summary)?;
         }
         if self.keep && !self.json {
-            output::note(&Addresses(&testnet.report).to_string());
+            let addresses = Addresses(&testnet.report).to_string();
+            output::result(false, &testnet.report, &addresses)?;
         }
         if follows {
             testnet.follow(self.end(), &*screen).await?;

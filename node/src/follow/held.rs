@@ -1,8 +1,15 @@
 //! What is held against what was accepted: whether the newest checkpoint is of this log, and where to go back to if not.
+//!
+//! # Writes of its own
+//! A folder whose database was written here may hold what no accepted checkpoint vouches for: then it perhaps is nowhere else. It is
+//! no fork, as nobody has signed it, and it is not for the node to throw away: the node ends and says so ([`Own`]). What was followed
+//! in this process came from others, and is no such thing.
 
 use super::{Follower, Halt, size_of};
 use crate::source::Shared;
-use cordee_protocol::wire::checkpoint::Signed;
+use cordee_protocol::Location;
+use cordee_protocol::wire::checkpoint::{Checkpoint, Signed};
+use std::path::Path;
 use std::sync::PoisonError;
 
 impl Follower {
@@ -15,7 +22,7 @@ impl Follower {
         let database = database.read().unwrap_or_else(PoisonError::into_inner);
         match database.log().proven_root(target.end()) {
             Ok(root) if root != *target.root() => Err(Halt::Fork(format!(
-                "a fork: the root of this node's log at {} operations is {root}, and the accepted checkpoint's is {}",
+                "the root of this node's log at {} operations is {root}, and the accepted checkpoint's is {}",
                 target.end(),
                 target.root()
             ))),
@@ -46,16 +53,32 @@ impl Follower {
 
     /// The checkpoint that the newest one contradicts: the last one that is held, or the last before.
     pub(super) async fn accepted_before(&self) -> Option<Signed> {
-        if let Some(held) = self.last_held().await {
-            return Some(held);
+        if self.shelf.get().is_some() {
+            return self.last_held().await;
         }
         // In a bootstrap nothing is held, and the target before this one was the last.
         self.believing.history().into_iter().rev().nth(1)
     }
 
+    /// What was written here and is vouched for by no accepted checkpoint that is held.
+    ///
+    /// - `began`: the size of the database when the process began.
+    pub(super) async fn own(&self, began: Location) -> Option<Own> {
+        self.folder.check_replaceable().err()?;
+        let size = size_of(&self.shelf.get()?).min(began);
+        let behind = self.last_held().await;
+        let from = behind.as_ref().map_or(Location::ZERO, end);
+        (from < size).then(|| Own {
+            ops: size.since(from),
+            behind: behind.map(|signed| signed.checkpoint().height),
+        })
+    }
+
     /// The newest accepted checkpoint whose root is held.
     async fn last_held(&self) -> Option<Signed> {
-        let accepted = self.believing.history();
+        let mut accepted = self.believing.history();
+        accepted.extend(self.believing.own());
+        accepted.sort_by_key(end);
         let database = self.shelf.get()?;
         let held = move || {
             let database = database.read().unwrap_or_else(PoisonError::into_inner);
@@ -69,4 +92,64 @@ impl Follower {
         };
         tokio::task::spawn_blocking(held).await.ok()?
     }
+}
+
+/// Writes of this folder that nobody has signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Own {
+    ops: u64,
+    /// The height of the accepted checkpoint before them, if one is held.
+    behind: Option<u64>,
+}
+
+impl Own {
+    /// Peers have shown that they are not of the log of `newest`.
+    pub(super) fn apart(&self, dir: &Path, newest: Option<&Signed>) -> String {
+        let newest = newest.map_or_else(String::new, |signed| {
+            let Checkpoint { height, target, .. } = signed.checkpoint();
+            format!(" (its checkpoint {height} is {target})")
+        });
+        let (what, is) = self.what(dir);
+        format!(
+            "{what} and {is} not part of the history that the trusted signers have signed{newest}. {}",
+            advice(dir)
+        )
+    }
+
+    /// To go on, `why`, they would have to go, and nobody has shown whether they are of that log.
+    pub(super) fn in_the_way(&self, dir: &Path, why: &str) -> String {
+        let (what, is) = self.what(dir);
+        format!(
+            "{what} and {is} signed by no trusted signer, and following the others would replace that: {why}. {}",
+            advice(dir)
+        )
+    }
+
+    fn what(&self, dir: &Path) -> (String, &'static str) {
+        let (dir, ops) = (dir.display(), self.ops);
+        let s = if ops == 1 { "" } else { "s" };
+        match self.behind {
+            Some(height) => (
+                format!("{dir} holds {ops} operation{s} behind checkpoint {height} that were written here"),
+                "are",
+            ),
+            // Which of these the others have as well is not known.
+            None => (
+                format!("{dir} holds a database of {ops} operation{s} that was written here"),
+                "is",
+            ),
+        }
+    }
+}
+
+fn advice(dir: &Path) -> String {
+    let dir = dir.display();
+    format!(
+        "Nothing was changed: follow that history in another folder (`cordee init`, then -C); to keep these as one file, \
+         `cordee export -C {dir} FILE`"
+    )
+}
+
+fn end(signed: &Signed) -> Location {
+    signed.checkpoint().target.end()
 }

@@ -2,7 +2,8 @@
 //!
 //! [`DiskJournal`] is the [`Journal`](cordee_protocol::Journal) of a database that outlives the process. It trusts its
 //! caller, who has proven or made what is appended, and the disk as far as said below. It knows no network, no kind of
-//! database and no operation; who binds a folder to these keeps a file of its own beside it.
+//! database and no operation; who binds a folder to these keeps a file of its own beside it. A log has a folder of its own, and
+//! one handle (ENGINE E4).
 //!
 //! # Folder
 //! ```text
@@ -198,6 +199,11 @@ pub fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
         }
     }
     Ok(bytes)
+}
+
+/// Bytes that the disk of `folder` has left; `None` if it does not tell.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    fs4::available_space(folder).ok()
 }
 
 /// The format that this program reads and writes.

@@ -60,6 +60,7 @@ pub fn judge(
         liars,
         honest_banned,
         failures,
+        trust: None,
         following: None,
     }
 }

@@ -217,7 +217,8 @@ impl Testnet {
             .map(Running::report)
             .chain(reports)
             .collect();
-        let report = judge(seed, published, nodes, &joined, &confessions);
+        let mut report = judge(seed, published, nodes, &joined, &confessions);
+        report.trust = place.policy().map(Policy::trusted);
         Ok(Self {
             report,
             running,

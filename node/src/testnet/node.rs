@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The name of the network that they make up.
-const NETWORK: &str = "testnet";
+pub(super) const NETWORK: &str = "testnet";
 
 /// How long a node may take to open its database and to listen.
 pub(super) const READY_WITHIN: Duration = Duration::from_secs(120);

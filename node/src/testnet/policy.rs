@@ -3,6 +3,7 @@
 use super::Error;
 use super::cast::{Part, Role};
 use super::node::Place;
+use super::report::Trusted;
 use crate::folder::Folder;
 use crate::process::Program;
 use libp2p::identity::Keypair;
@@ -67,6 +68,14 @@ impl Policy {
                 .with("checkpoint.keys", &self.keys);
         }
         program.with("checkpoint.cosign", is_cosigner(part, self.cosigners))
+    }
+
+    /// What a node has to be told to follow.
+    pub(super) fn trusted(&self) -> Trusted {
+        Trusted {
+            signers: self.signers.clone(),
+            threshold: self.threshold,
+        }
     }
 
     /// How many keys there are, and how many have to agree.

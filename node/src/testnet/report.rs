@@ -156,9 +156,21 @@ pub struct Report {
     pub honest_banned: usize,
     /// What is wrong, a sentence each.
     pub failures: Vec<String>,
+    /// Whom they trust, if they follow checkpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trusted>,
     /// How all followed a publisher that went on writing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub following: Option<Followed>,
+}
+
+/// Whose checkpoints are followed: the settings of section `trust`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trusted {
+    /// Peer ids.
+    pub signers: Vec<String>,
+    /// How many of them have to agree.
+    pub threshold: usize,
 }
 
 /// What the publisher has.

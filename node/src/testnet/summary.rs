@@ -1,6 +1,7 @@
 //! The report in words.
 
 use super::followed::{BlowReport, Followed};
+use super::node::NETWORK;
 use super::report::{LiarReport, Report};
 use std::fmt::{self, Write as _};
 
@@ -154,23 +155,48 @@ impl fmt::Display for Addresses<'_> {
             "\nThe nodes go on running; ctrl-c stops them. Their folders are kept.\n"
         )?;
         for node in &self.0.nodes {
-            let http = node.http.as_deref().unwrap_or("-");
-            writeln!(
-                f,
-                "  {:<12} http://{http}  {}",
-                node.name,
-                node.data_dir.display()
-            )?;
+            let http = match &node.http {
+                Some(http) => format!("http://{http}/"),
+                None => "-".into(),
+            };
+            writeln!(f, "  {:<12} {http}  {}", node.name, node.data_dir.display())?;
             if let Some(address) = &node.address {
                 writeln!(f, "  {:<12} {address}", "")?;
             }
         }
-        write!(
+        writeln!(
             f,
-            "\nEach shows its dashboard at /, and answers /v1/status, /v1/peers and /metrics. To join them from a folder of network \"testnet\":\n  \
-             cordee sync -C FOLDER --peer ADDRESS --target {}",
-            self.0.target
-        )
+            "\nEach URL is a dashboard; with /v1/status, /v1/peers, /metrics behind it, what it shows."
+        )?;
+        self.join(f)
+    }
+}
+
+impl Addresses<'_> {
+    /// How one more node joins: lines to copy.
+    fn join(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(report) = self;
+        let Some(address) = report.nodes.first().and_then(|node| node.address.as_deref()) else {
+            return Ok(());
+        };
+        let Report { kind, target, .. } = report;
+        match &report.trust {
+            Some(trust) => write!(
+                f,
+                "One more node that follows the publisher, which these trust:\n\n  \
+                 cordee init follower --network {NETWORK} --kind {kind}\n  \
+                 CORDEE_TRUST__SIGNERS={} CORDEE_TRUST__THRESHOLD={} cordee run -C follower --peer {address} \
+                 --listen /ip4/127.0.0.1/tcp/0 --http 127.0.0.1:0",
+                trust.signers.join(","),
+                trust.threshold
+            ),
+            None => write!(
+                f,
+                "One more copy:\n\n  \
+                 cordee init copy --network {NETWORK} --kind {kind}\n  \
+                 cordee sync -C copy --peer {address} --target {target}"
+            ),
+        }
     }
 }
 

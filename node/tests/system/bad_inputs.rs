@@ -1,6 +1,9 @@
 //! Bad input for every command: the exit code, the message, and that nothing was written.
 
-use crate::nodes::{Node, cordee, json, stderr};
+use crate::network::{get, post, write};
+use crate::nodes::{Node, cordee, free_address, json, stderr};
+use cordee_node::rows::text_key;
+use cordee_protocol::Digest;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -410,4 +413,59 @@ fn a_database_that_was_written_here_is_not_replaced_unasked() {
     fs::remove_file(own.path().join("written")).unwrap();
     let output = own.sync(&target, &[serving.address("tcp")]).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
+
+    // What comes over HTTP is written here as well, with no policy at all; what is refused is not.
+    let running = own.serve(&[]);
+    assert_eq!(post(&running, "{\"put\":[[\"ab\",\"\"]]}").0, 400);
+    assert!(!own.path().join("written").exists());
+    write(&running, 1);
+    drop(running);
+    let output = own.sync(&target, &[serving.address("tcp")]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("was written here"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn whoever_asks_a_folder_that_a_node_has_open_is_told_how_the_node_is_asked() {
+    let place = tempfile::tempdir().unwrap();
+    let (node, _) = Node::publisher(place.path(), "publisher", 30);
+    let serving = node.serve(&[]);
+    write(&serving, 7);
+    let key = "07".repeat(32);
+    let asked = |args: &[&str], known: &str| {
+        let all = [&["get", "-C", node.path().to_str().unwrap()], args].concat();
+        let output = cordee(&all).env("CORDEE_HTTP__LISTEN", known).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let nobody = free_address().to_string();
+    let http = serving.http();
+    for (args, known, expected) in [
+        (
+            &[key.as_str()][..],
+            http,
+            format!("curl 'http://{http}/v1/kv/{key}'"),
+        ),
+        (&[&key], &nobody, format!("curl 'http://ADDRESS/v1/kv/{key}'")),
+        (
+            &["x", "--prove", "x.proof"],
+            http,
+            format!("/v1/kv/{}?prove=true'", Digest(text_key("x"))),
+        ),
+        (
+            &["--at", "17"],
+            http,
+            format!("curl 'http://{http}/v1/ops?start=17&max=1'"),
+        ),
+    ] {
+        let said = asked(args, known);
+        assert!(said.contains("another cordee process uses"), "{said}");
+        assert!(said.contains(&expected), "{said}");
+    }
+    // It does answer there.
+    assert_eq!(get(&serving, &format!("/v1/kv/{key}"))["value"], "07");
 }

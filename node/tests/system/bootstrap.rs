@@ -1,7 +1,7 @@
 //! `cordee sync` against running nodes: killed in the middle, lied to about the target, with nobody there.
 
-use crate::nodes::{Node, json, stderr};
-use std::process::Stdio;
+use crate::nodes::{Node, cordee, json, stderr};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -83,6 +83,74 @@ fn without_a_peer_it_says_so_in_time() {
     );
     assert!(start.elapsed() >= Duration::from_secs(1));
     assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+/// `cordee sync` of `copy` with these arguments, under the policy of a stranger.
+fn sync(copy: &Node, args: &[&str], settings: &[(&str, &str)]) -> Output {
+    let all = [&["sync", "--json", "-C", copy.path().to_str().unwrap()], args].concat();
+    let signer = (
+        "CORDEE_TRUST__SIGNERS",
+        "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",
+    );
+    cordee(&all)
+        .envs([signer])
+        .envs(settings.iter().copied())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn whom_a_sync_cannot_reach_is_said_while_it_tries_on() {
+    let place = tempfile::tempdir().unwrap();
+    let copy = Node::new(place.path(), "copy");
+    let target = format!("{}@3..9", "ab".repeat(32));
+    // With a target, and while it looks for one.
+    for given in [&["--target", &target][..], &[]] {
+        let asked = ["--peer", "/ip4/127.0.0.1/tcp/1", "--no-peer-timeout", "4s"];
+        let output = sync(&copy, &[&asked, given].concat(), &[]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let early = said.lines().next().unwrap();
+        assert!(
+            early.starts_with("nobody to ask for 3 s (/ip4/127.0.0.1/tcp/1: Connection refused"),
+            "{said}"
+        );
+        assert!(
+            said.lines().last().unwrap().contains("/ip4/127.0.0.1/tcp/1: "),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_sync_that_reaches_only_peers_of_another_network_or_kind_ends_and_calls_the_settings_wrong() {
+    let place = tempfile::tempdir().unwrap();
+    let (publisher, target) = Node::publisher(place.path(), "publisher", 30);
+    let publisher = publisher.serve(&[]);
+    for (case, setting, why) in [
+        (
+            "network",
+            ("CORDEE_NETWORK__NAME", "alps"),
+            "serves network \"test\", this node is on \"alps\"",
+        ),
+        (
+            "kind",
+            ("CORDEE_NETWORK__KIND", "keyless-variable"),
+            "serves databases of kind \"any-unordered-variable\", this node's is \"keyless-variable\"",
+        ),
+    ] {
+        for given in [&["--target", &target][..], &[]] {
+            let copy = Node::new(place.path(), &format!("{case}-{}", given.len()));
+            let asked = ["--peer", publisher.address("tcp"), "--no-peer-timeout", "2s"];
+            let output = sync(&copy, &[&asked, given].concat(), &[setting]);
+            let last = json(&output)["error"].as_str().unwrap().to_owned();
+            assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+            assert!(
+                last.contains(why) && last.contains("`network.name`"),
+                "{case}: {last}"
+            );
+        }
+    }
 }
 
 #[test]

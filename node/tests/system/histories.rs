@@ -126,11 +126,18 @@ fn a_fork_that_only_the_log_shows_is_kept_with_both_checkpoints() {
     let says = |joiner: &Serving| {
         until("it says so", || {
             let status = get(joiner, "/v1/status");
-            (status["state"] == "fork").then_some(status["why"].as_str()?.to_owned())
+            (status["state"] == "fork").then_some(status)
         })
     };
-    let why = says(&joiner);
-    assert!(why.contains("a fork") && why.contains("kept as"), "{why}");
+    let status = says(&joiner);
+    // What it holds it goes on to serve, and says so.
+    assert_eq!(
+        (&status["size"], &status["target"]["root"]),
+        (&state["size"], &state["root"])
+    );
+    let why = status["why"].as_str().unwrap();
+    let both = ["a fork", "are both signed", "kept as"];
+    assert!(both.iter().all(|words| why.contains(words)), "{why}");
     let paths: Vec<_> = (std::fs::read_dir(network.joiner.path()).unwrap())
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.to_string_lossy().ends_with(".checkpoint"))
@@ -143,9 +150,71 @@ fn a_fork_that_only_the_log_shows_is_kept_with_both_checkpoints() {
     // It outlasts the process.
     drop(joiner);
     let joiner = network.copy(&network.joiner, &twin);
-    let why = says(&joiner);
+    let status = says(&joiner);
+    assert_eq!(status["size"], state["size"]);
+    let why = status["why"].as_str().unwrap();
     assert!(
         why.contains("-accepted.checkpoint") && why.contains("-other.checkpoint"),
         "{why}"
     );
+}
+
+#[test]
+fn writes_that_nobody_signed_are_no_fork_and_a_node_under_the_policy_of_others_leaves_them_and_ends() {
+    let network = Network::new();
+    let publisher = network.publisher();
+    let state = write(&publisher, 1);
+    let reached = network.copy(&network.replica, &publisher);
+    follows(&reached, &state);
+    let height = until("it is accepted, signed here as well, and kept", || {
+        let newest = get(&reached, "/v1/checkpoint")["newest"].clone();
+        (newest["signers"].as_array()?.len() == 3).then_some(newest["height"].as_u64()?)
+    });
+    drop(reached);
+
+    // One that has less than the network, one that has more, and a copy that was written into behind a checkpoint.
+    let (less, more) = (network.node("less"), network.node("more"));
+    less.apply(&[batch(90)]);
+    more.apply(&(100..110).map(batch).collect::<Vec<_>>());
+    network.replica.apply(&[batch(120), batch(121)]);
+    for n in 2..9 {
+        write(&publisher, n);
+    }
+    assert!(get(&publisher, "/v1/status")["size"].as_u64() > Some(size(&network.replica)));
+    let behind = format!(" behind checkpoint {height} that were written here");
+    let whole = " operations that was written here";
+    // What it says at first, and later, when it knows the newest checkpoint only.
+    for (case, node, expected) in [
+        ("less", &less, [whole, whole]),
+        ("more", &more, [whole, whole]),
+        ("behind a checkpoint", &network.replica, [behind.as_str(), whole]),
+    ] {
+        let before = (node.record(), size(node));
+        let settings = [
+            ("CORDEE_NETWORK__PEERS", publisher.address("tcp")),
+            ("CORDEE_CHECKPOINT__COSIGN", "true"),
+        ];
+        for expected in expected {
+            let code = network.serve(node, &settings).ends();
+            let said = std::fs::read_to_string(node.log()).unwrap();
+            assert_eq!(code, Some(3), "{case}: {said}");
+            let says = [
+                expected,
+                "not part of the history that the trusted signers have signed",
+                "cordee export -C ",
+            ];
+            assert!(says.iter().all(|words| said.contains(words)), "{case}: {said}");
+            assert!(!said.contains("fork"), "{case}: {said}");
+        }
+        assert_eq!((node.record(), size(node)), before, "{case}");
+        let names = std::fs::read_dir(node.path()).unwrap();
+        let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        let evidence = |name: &std::ffi::OsString| name.to_string_lossy().contains("fork");
+        assert!(!names.iter().any(evidence), "{case}: {names:?}");
+    }
+}
+
+/// How many operations it holds at rest.
+fn size(node: &Node) -> u64 {
+    node.folder().mark().unwrap().1.end.get()
 }

@@ -1,5 +1,6 @@
 //! Nodes for tests: folders, databases, and processes of the binary, which end with the test.
 
+use crate::network::until;
 use cordee_node::dataset::Dataset;
 use cordee_node::folder::Folder;
 use cordee_protocol::db::KINDS;
@@ -187,6 +188,11 @@ impl Serving {
     /// Where it answers HTTP.
     pub(crate) fn http(&self) -> &str {
         &self.http
+    }
+
+    /// Its exit code, once it has ended by itself.
+    pub(crate) fn ends(mut self) -> Option<i32> {
+        until("it ends", || self.process.try_wait().unwrap()).code()
     }
 
     /// Its address over `tcp` or `quic`.

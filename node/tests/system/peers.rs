@@ -1,6 +1,7 @@
 //! Bans and pardons from outside: `cordee peers`, and what a restart does to them.
 
 use crate::nodes::{Node, Serving, cordee, json, stderr};
+use crate::watched;
 use serde_json::Value;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -62,6 +63,15 @@ fn p22_a_banned_peer_stays_banned_after_a_restart_until_it_is_pardoned() {
         text.contains("banned until") && text.contains("operator"),
         "{text}"
     );
+    // The ban of the earlier process is in force, and is counted as such; this process has banned nobody.
+    let lines = [
+        "cordee_peers{state=\"banned\"} 1",
+        "cordee_peer_bans_total{reason=\"operator\"} 0",
+    ];
+    until("the metrics say so", || {
+        let metrics = watched::get(serving.http(), "/metrics").unwrap();
+        lines.iter().all(|line| metrics.lines().any(|is| is == *line))
+    });
     // It dials on and is refused on its own side.
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(seen(&serving, id)["state"], "banned");

@@ -1,6 +1,7 @@
 //! What `cordee status` says, word for word, where a node or a sync gets no further.
 
 use crate::nodes::{Node, Serving, cordee, free_address, json, stderr};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -144,6 +145,40 @@ fn a_node_without_a_policy_or_without_a_database_says_so() {
     says(
         &["--http", lonely.http()],
         "starting: no database yet: the one peer has shown no checkpoint that the trust policy accepts\n",
+    );
+}
+
+/// A small file system at a path; it goes with the test.
+struct Small(PathBuf);
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_node_whose_disk_is_nearly_full_names_the_disk_before_anything_else() {
+    let place = tempfile::tempdir().unwrap();
+    let disk = Small(place.path().join("disk"));
+    std::fs::create_dir(&disk.0).unwrap();
+    let args = ["-t", "tmpfs", "-o", "size=8m", "none"];
+    let mounted = Command::new("mount")
+        .args(args)
+        .arg(&disk.0)
+        .stderr(Stdio::null())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: nothing can be mounted here");
+        return;
+    }
+    let (node, _) = Node::publisher(&disk.0, "publisher", 30);
+    let serving = node.serve(&[]);
+    let said = said(&["--http", serving.http()]).unwrap();
+    assert!(said.starts_with("following: its disk has "), "{said}");
+    assert!(
+        said.contains(" MiB left: free some space; nothing to do: it serves"),
+        "{said}"
     );
 }
 

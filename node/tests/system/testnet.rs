@@ -1,7 +1,12 @@
 //! `cordee testnet` as a script sees it: the fields that INTERFACE promises, and what they must say.
 
+use crate::network::until;
 use crate::nodes::{cordee, json, stderr};
+use crate::watched;
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 fn testnet(args: &[&str]) -> Value {
     let output = cordee(&[&["testnet", "--json"], args].concat()).output().unwrap();
@@ -115,6 +120,78 @@ fn a_joiner_of_every_kind_ends_right() {
     }
     let output = cordee(&["testnet", "--kind", "tree"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// A testnet that stays up; interrupted when dropped, so that it stops its nodes.
+struct Kept(Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = Command::new("kill")
+            .args(["-INT", &self.0.id().to_string()])
+            .status();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_lines_that_a_kept_testnet_prints_let_one_more_node_join_and_follow() {
+    for (case, more) in [
+        ("a copy", &[][..]),
+        ("a follower", &["--rate", "50", "--signers", "2"]),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let args = [
+            "testnet", "--keep", "--nodes", "2", "--liars", "0", "--ops", "500",
+        ];
+        let kept = cordee(&[&args, more].concat())
+            .env("TMPDIR", place.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut kept = Kept(kept.unwrap());
+        let mut lines = BufReader::new(kept.0.stdout.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
+        let init = lines.find(|line| line.starts_with("  cordee init ")).unwrap();
+        let join = lines.find(|line| line.contains("cordee ")).unwrap();
+
+        let binary = Path::new(env!("CARGO_BIN_EXE_cordee")).parent().unwrap();
+        let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+        let shell = |line: &str| {
+            let mut shell = Command::new("sh");
+            shell
+                .args(["-c", line])
+                .env("PATH", &path)
+                .current_dir(place.path());
+            shell
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            shell
+        };
+        assert!(shell(&init).status().unwrap().success(), "{case}: {init}");
+        if more.is_empty() {
+            assert!(shell(&join).status().unwrap().success(), "{case}: {join}");
+            continue;
+        }
+        // The shell is the node: it is what is killed.
+        let mut node = shell(&join.replace("cordee run", "exec cordee run"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(node.stdout.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
+        let dashboard = said.find_map(|line| Some(line.strip_prefix("dashboard on http://")?.to_owned()));
+        let http = dashboard.unwrap().split('/').next().unwrap().to_owned();
+        until("it follows", || {
+            let status = watched::get(&http, "/v1/status")?;
+            (status.contains("\"state\":\"following\"") && status.contains("checkpoint")).then_some(())
+        });
+        node.kill().unwrap();
+        node.wait().unwrap();
+    }
 }
 
 #[test]

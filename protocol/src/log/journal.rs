@@ -3,10 +3,10 @@
 //! # Contract
 //! 1. It holds the operations of one run of locations, `bounds()`, and all nodes at `pos(start)..pos(size)`.
 //! 2. Once pinned nodes are set for `start`, the nodes at the peaks of `start` are held as well.
-//! 3. What was done becomes durable by [`Journal::commit`], and only by it, together with a [`Mark`]: after a crash a
+//! 3. What was done becomes durable by [`Journal::commit`], and only by it (E49), together with a [`Mark`]: after a crash a
 //!    reopened journal is in the state of some commit, the last one that returned or a later one that did not; or that
 //!    commit shortened to where it was rewound, then without a [`Mark::Complete`].
-//! 4. It stores bytes and believes its caller; whoever appends has proven or made them.
+//! 4. It stores bytes as they came (W24.1) and believes its caller; whoever appends has proven or made them.
 //! 5. After an error the state is unknown: drop it and open it again.
 //!
 //! The suite [`crate::testing::journal`] runs against every implementation.

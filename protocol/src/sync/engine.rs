@@ -84,7 +84,7 @@ enum Happened<E> {
 type EngineError<D, R> = Error<<D as Database>::Error, <R as Resolver>::Error>;
 
 impl<D: Database, R: Resolver> Engine<D, R> {
-    /// Prepare a sync to `target` into `database`, which was opened for it.
+    /// Prepare a sync to `target` into `database`, which was opened for it; nothing is asked before [`Self::run`] (E29).
     pub fn new(
         config: Config,
         target: Target,
@@ -183,6 +183,7 @@ impl<D: Database, R: Resolver> Engine<D, R> {
                 self.failure = Some(error);
                 Event::Failed { id }
             }
+            // E42, W12.3
             Answer::Failed(error) => return Err(Error::Resolver(error)),
             Answer::Shutdown => return Err(Ended::Shutdown.into()),
         })
@@ -238,6 +239,7 @@ impl<D: Database, R: Resolver> Engine<D, R> {
                 let queued = self.channels.update_rx.as_mut().map(queued).unwrap_or_default();
                 self.tell(Event::Settled(queued));
             }
+            // W12.2
             Command::GiveUp => {
                 let failure = self.failure.take();
                 return Err(failure.map_or(Ended::SyncStalled.into(), Error::Resolver));
@@ -273,7 +275,8 @@ impl<D: Database, R: Resolver> Engine<D, R> {
         }
     }
 
-    /// Wait for the first of finish, update, answer, timeout: in this order when several are there (E38).
+    /// Wait for the first of finish, update, answer, timeout: in this order when several are there (E38, E62), so that answers
+    /// keep nobody from being heard (W11.3). A channel that is absent brings nothing (E40).
     async fn wait(&mut self) -> Happened<R::Error> {
         let timeout = self.plan.poll_timeout();
         let mut sleep = match timeout {
@@ -344,7 +347,7 @@ fn queued(update_rx: &mut mpsc::Receiver<Target>) -> Vec<Target> {
         .collect()
 }
 
-/// Ask, prove, and give the verdict back: all of one request, bound to its own root.
+/// Ask, prove, and give the verdict back: all of one request, bound to its own root (E44), away from the engine's task (W24.2).
 async fn fetch<R: Resolver>(
     resolver: R,
     runtime: Arc<dyn Runtime>,

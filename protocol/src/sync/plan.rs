@@ -176,7 +176,7 @@ impl Plan {
         }
     }
 
-    /// Something has happened; what follows. Nothing follows an end.
+    /// Something has happened; what follows. Nothing follows an end (E74).
     pub fn on_event(&mut self, now: Duration, event: Event) -> Vec<Command> {
         if self.stage == Stage::Over {
             return Vec::new();
@@ -291,7 +291,7 @@ impl Plan {
         }
     }
 
-    /// See whether the target is reached; else ask for more (E60, E61, W2.1).
+    /// See whether the target is reached, also by what was here already (E30); else ask for more (E60, E61, W2.1).
     fn go_on(&mut self, now: Duration, out: &mut Vec<Command>) {
         if self.stage != Stage::Fetching {
             return;

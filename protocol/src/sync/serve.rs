@@ -56,7 +56,7 @@ impl Default for Budget {
 /// Answer `request` from `journal`: one contiguous read, and the proof of what was read.
 ///
 /// # Errors
-/// [`Error::NotHeld`] if the log is too short or pruned beyond the start; [`Error::Journal`].
+/// [`Error::NotHeld`] if the log is too short or pruned beyond the start (W30.1); [`Error::Journal`].
 pub fn answer<J: Journal + ?Sized>(
     journal: &J,
     request: &Request,

@@ -63,7 +63,8 @@ impl Plan {
         self.go_on(now, out);
     }
 
-    /// Keep a batch until the ones before it are there; one that brings nothing new is forgotten.
+    /// Keep a batch until the ones before it are there; one that brings nothing new is forgotten. Of one that is shorter than was
+    /// asked for, exactly the rest is missing still (W4.2).
     fn buffer(&mut self, start: Location, batch: Buffered, out: &mut Vec<Command>) {
         let there = self.buffered.get(&start);
         if batch.end <= there.map_or(self.held.size.max(start), |there| there.end) {
@@ -78,7 +79,7 @@ impl Plan {
         }
     }
 
-    /// An answer was refused, and its peer told so.
+    /// An answer was refused, and its peer told so: it is asked again (E43).
     pub(super) fn on_refused(
         &mut self,
         now: Duration,

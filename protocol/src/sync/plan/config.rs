@@ -1,4 +1,5 @@
-//! How a sync asks: the settings, with units, effects and reasons.
+//! How a sync asks: the settings, with units, effects and reasons. A count that may not be zero has a type that excludes it
+//! (W17.1), and no value overflows (W15.1): sums saturate.
 
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU64, NonZeroUsize};

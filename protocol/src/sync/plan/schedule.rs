@@ -21,7 +21,7 @@ impl Plan {
         self.ask_anchors(now, out);
         self.ask_gaps(now, out);
         if self.requests.is_empty() {
-            // W19.1
+            // E39, W19.1
             self.fail(Ended::SyncStalled, out);
         }
     }
