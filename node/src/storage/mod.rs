@@ -130,6 +130,7 @@ mod presync;
 mod record;
 mod replayer;
 mod segments;
+mod sums;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -190,7 +191,7 @@ pub fn forget_index(journal: &DiskJournal) -> Result<(), Error> {
 /// Of the file system.
 pub fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
     let mut bytes = 0;
-    for run in ["operations", "offsets", "nodes", INDEX] {
+    for run in RUNS.into_iter().chain([INDEX]) {
         match OsFiles.list(&folder.join(run)) {
             Ok(files) => bytes += files.iter().map(|file| file.allocated).sum::<u64>(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -199,6 +200,9 @@ pub fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
     }
     Ok(bytes)
 }
+
+/// The folders of the segments.
+const RUNS: [&str; 4] = ["operations", "offsets", "nodes", "sums"];
 
 /// The format that this program reads and writes.
 pub const VERSION: u8 = 1;
