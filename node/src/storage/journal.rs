@@ -177,7 +177,7 @@ impl<F: Files> DiskJournal<F> {
         &self.folder
     }
 
-    /// The files with writes that are not durable yet, at most three. Syncing them early, from another thread, leaves less
+    /// The files with writes that are to be durable and are not yet, at most three. Syncing them early, from another thread, leaves less
     /// to do for the next commit; whoever does it must not commit after an error there, which a second sync of the same
     /// file may not report again.
     pub fn dirty_files(&self) -> Vec<(PathBuf, Arc<F::File>)> {

@@ -71,8 +71,8 @@ pub fn leaves<J: Journal + ?Sized>(
 
 /// See that an answer made from `journal` leads to `root`: at most two hashes an operation, and a few for the proof.
 ///
-/// Operations are led to the root ([`super::trees`]) with everything else that whoever asks will use: the peaks at the start and
-/// the whole trees behind the end. Inner nodes of the range are not sent, and not looked at.
+/// The answer itself is led there ([`super::trees`]), as whoever asks will do it. Inner nodes of the range are not sent, and not
+/// looked at.
 ///
 /// # Errors
 /// [`Journal::damaged`] for what keeps it from doing so; the journal's own.
@@ -84,7 +84,7 @@ pub fn answer<J: Journal + ?Sized>(
     pinned: Option<&[Digest]>,
     root: &Digest,
 ) -> Result<(), J::Error> {
-    if trees::lead(journal, proof.leaves, start, operations, pinned, root)? {
+    if trees::lead(journal, proof, start, operations, pinned, root) {
         return Ok(());
     }
     leaves(journal, start, operations)?;

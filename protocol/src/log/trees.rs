@@ -4,21 +4,20 @@
 //! ```text
 //!                        root
 //!                      /      \
-//!        peaks at start       ...        whole trees behind the end       stored, as the asker gets them
+//!         earlier peaks        ...       later peaks, siblings             the proof's digests, as the asker gets them
 //!                    \     T1    T2     /                                 known by the journal, or built
 //!                     o o /xxxx\/xxxx\ o                                  o: hashed
 //!                      start            end
 //! ```
 //! A journal may know what a whole tree of operations leads to without hashing them ([`Journal::known`]): by a sum of their
-//! bytes, made when they were appended. It is believed only as far as it leads on: what it says is folded to the root, and so
-//! is everything else that the asker will use, so a digest that belongs elsewhere, or to another history, leads nowhere. Then
-//! everything is hashed. Nothing that is stored of the range's own nodes is read.
+//! bytes, made when they were appended. It is believed only as far as it leads on: what it says is folded to the root, with
+//! what is sent as the proof, so a digest that belongs elsewhere, or to another history, leads nowhere. Then everything is
+//! hashed. What is stored of the range's own nodes is not read.
 
 use super::journal::Journal;
 use super::operations::Operations;
 use crate::digest::Digest;
-use crate::mmr::nodes::peaks_at;
-use crate::mmr::{Edge, Elements, Location, hash};
+use crate::mmr::{Elements, Location, Proof, hash};
 use std::ops::Range;
 
 /// The height of the trees that a journal without an opinion is asked for. No more than a way to cut the work.
@@ -53,57 +52,34 @@ fn count(trees: &Range<u64>) -> usize {
     (trees.end - trees.start) as usize
 }
 
-/// See that `operations` at `start` lead to `root` at `size`, with the peaks stored at `start`, or these, and what is stored
-/// behind the end. Whether they do.
-///
-/// # Errors
-/// The journal's own.
+/// Whether `proof` leads from `operations` at `start` to `root`, and `pinned`, if given, are the peaks there.
 pub(super) fn lead<J: Journal + ?Sized>(
     journal: &J,
-    size: Location,
+    proof: &Proof,
     start: Location,
     operations: &Operations,
     pinned: Option<&[Digest]>,
     root: &Digest,
-) -> Result<bool, J::Error> {
-    let peaks = match pinned {
-        Some(pinned) => pinned.to_vec(),
-        None => match peaks_at(journal, start)? {
-            Some(peaks) => peaks,
-            None => return Ok(false),
-        },
-    };
-    let end = start.saturating_add(operations.len() as u64);
-    let range = start..end;
-    let edge = Edge::new(start, Some(&peaks));
-    let leads = |built: &Built| -> Result<bool, J::Error> {
-        let mut edge = edge.clone();
-        edge.join_trees(end, |first, height| built.tree(first, height));
-        Ok(edge.go_on(journal, size)? && edge.root() == Some(*root))
-    };
+) -> bool {
+    let range = start..start.saturating_add(operations.len() as u64);
     let known = journal.known(start, operations);
-    let all = known.digests.iter().all(Option::is_some);
-    let some = known.digests.iter().any(Option::is_some);
     let nothing = Known {
         height: known.height,
         digests: vec![None; known.digests.len()],
     };
-    let built = Built::new(&range, operations, known);
-    if leads(&built)? {
-        if !all {
-            journal.remember(start, operations, &built.trees);
-        }
-        return Ok(true);
+    let leads = |known: &Known| {
+        let built = Built::new(&range, operations, known);
+        let leads = proof.leads(&range, pinned, root, |first, height| built.tree(first, height));
+        leads.then_some(built.trees)
+    };
+    let (found, hashed) = match leads(&known) {
+        None if known != nothing => (leads(&nothing), true),
+        found => (found, known.digests.contains(&None)),
+    };
+    if let (Some(trees), true) = (&found, hashed) {
+        journal.remember(start, operations, trees);
     }
-    if !some {
-        return Ok(false);
-    }
-    let built = Built::new(&range, operations, nothing);
-    let found = leads(&built)?;
-    if found {
-        journal.remember(start, operations, &built.trees);
-    }
-    Ok(found)
+    found.is_some()
 }
 
 /// What the operations of a range lead to.
@@ -119,7 +95,7 @@ struct Built {
 }
 
 impl Built {
-    fn new(range: &Range<Location>, operations: &Operations, known: Known) -> Self {
+    fn new(range: &Range<Location>, operations: &Operations, known: &Known) -> Self {
         let height = known.height;
         let numbers = whole(height, range);
         debug_assert_eq!(known.digests.len(), count(&numbers), "trees of another range");
@@ -129,7 +105,7 @@ impl Built {
             let first = range.start.saturating_add(part.start as u64);
             hash::leaves(first, &operations.part(part))
         };
-        let trees = (numbers.clone()).zip(known.digests).map(|(tree, known)| {
+        let trees = (numbers.clone()).zip(&known.digests).map(|(tree, known)| {
             known.unwrap_or_else(|| {
                 let first = Location::new(tree << height).unwrap_or_default();
                 up(first, 0, height, leaves(offset(tree)..offset(tree + 1)))

@@ -85,18 +85,11 @@ impl Edge {
         debug_assert_eq!(self.size, range.start, "batches follow each other");
         debug_assert_eq!(nodes.len() as u64, nodes_between(range), "nodes of another range");
         let offset = range.start.position().get();
-        self.join_trees(range.end, |first, height| {
+        let node = |first, height| {
             let i = usize::try_from(node_position(first, height).get() - offset).ok();
-            i.and_then(|i| nodes.get(i)).copied()
-        });
-    }
-
-    /// What lies up to `end` follows. `tree` knows, or builds, the node over the `2^height` leaves at a location, if all of these
-    /// lie behind the size, or it is known all the same.
-    pub fn join_trees(&mut self, end: Location, tree: impl Fn(Location, u32) -> Option<Digest>) {
-        let Ok(_) = self.grow(end, |first, height| {
-            Ok::<_, std::convert::Infallible>(tree(first, height))
-        });
+            Ok::<_, std::convert::Infallible>(i.and_then(|i| nodes.get(i)).copied())
+        };
+        let Ok(_) = self.grow(range.end, node);
     }
 
     /// The root, if all peaks are known.

@@ -170,16 +170,16 @@ impl KnownRoots {
     }
 }
 
-/// The frame for `ask`, given the status and what [`answer`] made of a range, encoded or not.
-pub fn frame<E: std::error::Error + 'static, R: Into<Frame>>(
+/// The frame for `ask`, given the status and what [`answer`] made of a range.
+pub fn frame<E: std::error::Error + 'static>(
     ask: &Ask,
     status: impl FnOnce() -> Status,
-    range: impl FnOnce(&Request) -> Result<R, Error<E>>,
+    range: impl FnOnce(&Request) -> Result<Response, Error<E>>,
 ) -> Frame {
     let answer = match ask {
         Ask::Status(_) => Answer::Status(status()),
         Ask::Range(request) => match range(request) {
-            Ok(response) => return response.into(),
+            Ok(response) => Answer::Range(response),
             Err(Error::NotHeld { .. }) => Answer::Unavailable,
             Err(error @ Error::Journal(_)) => {
                 tracing::error!(%error, source = ?std::error::Error::source(&error), "could not answer a peer");
