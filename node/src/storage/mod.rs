@@ -21,7 +21,7 @@
 //! bytes). Other names in the folders are left alone.
 //!
 //! `sums/` is derived, as `index/` is: a sum of the bytes of each 2^h operations (h is 6, or b - 6 if that is less), with the digest
-//! that they lead to. It spares hashing when answers leave ([`sums`]), counts for nothing else, is not synced, and may be missing,
+//! that they lead to. It spares hashing when answers leave (`sums.rs`), counts for nothing else, is not synced, and may be missing,
 //! stale or torn in any part; a folder without it is served by hashing, and gets what was hashed.
 //!
 //! ```text
