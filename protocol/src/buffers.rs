@@ -26,7 +26,7 @@ pub struct Buffers {
 
 impl Buffers {
     /// A buffer for an answer that claims `length` bytes: a used one, or a new one of at most `first`. An answer may wait
-    /// long for the ones before it and keeps its whole buffer, so a used one is at most [`LOOSEST`] times as long.
+    /// long for the ones before it and keeps its whole buffer, so a used one is at most four times as long.
     pub fn take(&self, length: usize, first: usize) -> Buffer {
         let mut free = self.lock();
         let used = if length > SMALLEST {
