@@ -8,11 +8,9 @@
 //! the log; all are counted, in `cordee_store_damaged_total`. What changes in memory after the check is not found, nor is
 //! a damaged record while the node runs, as that is read only when it opens.
 //!
-//! The first time that costs one hash an operation and a few for the proof (`proven` has what that spares the next): each
-//! operation is held against its leaf's digest, and what else the asker will use is folded to the root. A leaf's digest and its
-//! operation that were changed together, on purpose, are not found so; `cordee db check` finds them.
-
-mod proven;
+//! That costs no hash for most operations, also not for the first who asks: the log has sums of what was appended
+//! (`storage/sums.rs`). They tell damage, not a forger: who changes the files of a node on purpose can make a sum. Askers find
+//! that, and so does `cordee db check`.
 
 use crate::believing::Believing;
 use crate::folder::Database;
@@ -20,10 +18,9 @@ use crate::storage;
 use cordee_protocol::Location;
 use cordee_protocol::codec::Encode;
 use cordee_protocol::sync::serve::{self, Budget, KnownRoots, Source};
-use cordee_protocol::wire::{Answer, Ask, Frame, Request, Status};
+use cordee_protocol::wire::{Answer, Ask, Frame, Request, Response, Status};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
-use proven::Proven;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -105,7 +102,6 @@ pub struct Served {
     shelf: Shelf,
     believing: Option<Arc<Believing>>,
     roots: KnownRoots,
-    proven: Proven,
     damaged: Counter,
     /// File and byte of what has been logged. At most [`MAX_NAMED`].
     named: Mutex<BTreeSet<(PathBuf, u64)>>,
@@ -129,7 +125,6 @@ impl Served {
             shelf,
             believing,
             roots: KnownRoots::default(),
-            proven: Proven::default(),
             damaged: Counter::default(),
             named: Mutex::default(),
         }
@@ -145,7 +140,7 @@ impl Served {
     }
 
     /// A damaged place is no more than something that is not held, to others; the operator is told once.
-    fn range(&self, request: &Request) -> Result<Frame, serve::Error<storage::Error>> {
+    fn range(&self, request: &Request) -> Result<Response, serve::Error<storage::Error>> {
         let Some(shared) = self.shelf.get() else {
             return Err(serve::Error::NotHeld {
                 held: Location::ZERO..Location::ZERO,
@@ -154,7 +149,7 @@ impl Served {
             });
         };
         let database = shared.read().unwrap_or_else(PoisonError::into_inner);
-        let answered = self.proven(&database, request);
+        let answered = serve::proven_answer(database.log(), &self.roots, request, self.budget);
         let Err(serve::Error::Journal(error @ storage::Error::Corrupt { path, offset, .. })) = &answered
         else {
             return answered;
@@ -170,20 +165,6 @@ impl Served {
             start: request.start(),
             size: request.size(),
         })
-    }
-
-    /// The answer, which leads to the root, or is byte for byte one that did ([`Proven`]).
-    fn proven(&self, database: &Database, request: &Request) -> Result<Frame, serve::Error<storage::Error>> {
-        let log = database.log();
-        let response = serve::answer(log.journal(), request, self.budget)?;
-        let root = self.roots.of(log, request)?;
-        // Cheap: the operations are not copied.
-        let frame = Frame::from(response.clone());
-        if !self.proven.has(root, request, &frame) {
-            serve::check_answer(log.journal(), request, &response, &root)?;
-            self.proven.remember(root, request, &frame);
-        }
-        Ok(frame)
     }
 }
 

@@ -8,6 +8,7 @@
 //! # Map
 //! ```text
 //!   digest codec        SHA-256; bytes in and out, bounded
+//!   buffers             memory that is used again
 //!   mmr                 the Merkle Mountain Range: positions, proofs, growing
 //!   log                 encoded operations with their nodes; the Journal contract
 //!   db                  what the operations mean: eight kinds of database, batches, proofs that stand alone
@@ -22,6 +23,7 @@
 // Forbidden in effect: only `digest::many`, which says why, makes an exception, and the gate counts them.
 #![deny(unsafe_code)]
 
+pub mod buffers;
 pub mod codec;
 pub mod db;
 pub mod digest;

@@ -9,8 +9,8 @@
 //!    that at most eight times the bytes that have come.
 //! 3. Operations go from the [`Frame`] to the substream without being joined with anything.
 
-use crate::buffers::Buffers;
 use bytes::Bytes;
+use cordee_protocol::buffers::Buffers;
 use cordee_protocol::codec::put_varint;
 use cordee_protocol::wire::Frame;
 use cordee_protocol::wire::limits::{MAX_ANSWER, MAX_ASK};

@@ -32,7 +32,6 @@
 #![forbid(unsafe_code)]
 
 mod behaviour;
-mod buffers;
 mod codec;
 mod config;
 mod event;

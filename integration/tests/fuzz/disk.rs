@@ -30,7 +30,7 @@ fn files(place: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     db.commit().unwrap();
     drop(db);
     let mut files = Vec::new();
-    for folder in ["", "operations", "offsets", "nodes"] {
+    for folder in ["", "operations", "offsets", "nodes", "sums"] {
         let mut entries: Vec<_> = fs::read_dir(place.join(folder))
             .unwrap()
             .map(|entry| entry.unwrap())

@@ -3,16 +3,18 @@
 mod commit;
 mod lost;
 mod places;
+mod sums;
 
 use super::error::Error;
 use super::file::{Files, OsFiles};
 use super::presync::Presync;
 use super::record::Record;
 use super::segments::{Layout, Lost, Segments, segments};
+use super::sums::{ENTRY, Sum, height};
 use super::tail::Tail;
 use super::{Options, SEGMENT_BITS};
-use bytes::Bytes;
-use cordee_protocol::log::{Damage, Journal, Mark, Operations};
+use cordee_protocol::buffers::Buffers;
+use cordee_protocol::log::{Damage, Journal, Known, Mark, Operations};
 use cordee_protocol::mmr::nodes::peaks_at;
 use cordee_protocol::mmr::position::nodes_between;
 use cordee_protocol::mmr::shape::{peak_count, peaks};
@@ -38,6 +40,11 @@ pub struct DiskJournal<F: Files = OsFiles> {
     operations: Segments<F>,
     offsets: Segments<F>,
     nodes: Segments<F>,
+    /// What trees of this height lead to, from the one with the first operation held to the last that is whole.
+    sums: Segments<F>,
+    tree_height: u32,
+    /// Of the newest tree, which is not whole yet, if all of it was appended by this handle.
+    forming: Option<Sum>,
     epoch: u64,
     held: Range<Location>,
     pinned: Option<Vec<Digest>>,
@@ -53,6 +60,8 @@ pub struct DiskJournal<F: Files = OsFiles> {
     /// The lowest size below the recorded one that was rewound to since: what is recorded above it is to be overwritten.
     rewound: Option<Location>,
     poisoned: bool,
+    /// For operations that are read: 1 MiB for an answer.
+    buffers: Buffers,
     /// What was missing when it was opened, of operations, offsets and nodes.
     lost: [Vec<Lost>; 3],
     _lock: F::Lock,
@@ -88,12 +97,12 @@ impl<F: Files> DiskJournal<F> {
     /// The same.
     pub fn open_to_check(files: F, folder: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
         let folder = folder.into();
-        let [operations, offsets, nodes] = ["operations", "offsets", "nodes"].map(|name| folder.join(name));
+        let [operations, offsets, nodes, sums] = super::RUNS.map(|name| folder.join(name));
         make_folder(&files, &folder)?;
         let path = folder.join("lock");
         let locked = files.lock(&path).map_err(Error::io("lock", &path))?;
         let _lock = locked.ok_or(Error::Locked { path })?;
-        for folder in [&operations, &offsets, &nodes] {
+        for folder in [&operations, &offsets, &nodes, &sums] {
             make_folder(&files, folder)?;
         }
         let record = match Record::read(&files, &folder)? {
@@ -117,18 +126,30 @@ impl<F: Files> DiskJournal<F> {
                 folder,
                 width,
                 per_file,
+                derived: false,
             };
             Segments::open(&files, layout, record.epoch, range, lost)
         };
         let held = record.held.clone();
         let positions = held.start.position().get()..held.end.position().get();
         let locations = held.start.get()..held.end.get();
+        let tree_height = height(bits);
+        let trees = locations.start >> tree_height..locations.end >> tree_height;
+        let of_sums = Layout {
+            folder: sums,
+            width: ENTRY as u64,
+            per_file: 1 << (bits - 6 - tree_height),
+            derived: true,
+        };
         let mut lost = <[Vec<Lost>; 3]>::default();
         let [of_operations, of_offsets, of_nodes] = &mut lost;
         let mut journal = Self {
             operations: run(operations, 1, 1 << bits, record.bytes.clone(), of_operations)?,
             offsets: run(offsets, OFFSET as u64, 1 << (bits - 6), locations, of_offsets)?,
             nodes: run(nodes, Digest::LEN as u64, 1 << (bits - 5), positions, of_nodes)?,
+            sums: Segments::open(&files, of_sums, record.epoch, trees, &mut Vec::new())?,
+            tree_height,
+            forming: None,
             lost,
             files,
             tail: Tail::new(&folder, options.tail_bytes),
@@ -144,6 +165,7 @@ impl<F: Files> DiskJournal<F> {
             recorded: record,
             rewound: None,
             poisoned: false,
+            buffers: Buffers::default(),
             _lock,
         };
         journal.take_tail()?;
@@ -155,7 +177,7 @@ impl<F: Files> DiskJournal<F> {
         &self.folder
     }
 
-    /// The files with writes that are not durable yet, at most three. Syncing them early, from another thread, leaves less
+    /// The files with writes that are to be durable and are not yet, at most three. Syncing them early, from another thread, leaves less
     /// to do for the next commit; whoever does it must not commit after an error there, which a second sync of the same
     /// file may not report again.
     pub fn dirty_files(&self) -> Vec<(PathBuf, Arc<F::File>)> {
@@ -169,12 +191,8 @@ impl<F: Files> DiskJournal<F> {
     /// [`Error::Io`].
     pub fn disk_bytes(&self) -> Result<u64, Error> {
         let mut bytes = 0;
-        for folder in [
-            self.operations.folder(),
-            self.offsets.folder(),
-            self.nodes.folder(),
-        ] {
-            let found = segments(&self.files, folder)?;
+        for run in [&self.operations, &self.offsets, &self.nodes, &self.sums] {
+            let found = segments(&self.files, run.folder())?;
             bytes += found.iter().map(|(_, _, entry)| entry.allocated).sum::<u64>();
         }
         let index = self.folder.join(super::INDEX);
@@ -271,7 +289,8 @@ impl<F: Files> DiskJournal<F> {
     }
 
     fn buffered(&self) -> usize {
-        self.operations.buffered() + self.offsets.buffered() + self.nodes.buffered()
+        let runs = [&self.operations, &self.offsets, &self.nodes, &self.sums];
+        runs.into_iter().map(Segments::buffered).sum()
     }
 }
 
@@ -320,12 +339,9 @@ impl<F: Files> Journal for DiskJournal<F> {
 
     fn append(&mut self, operations: &Operations, nodes: &[Digest]) -> Result<(), Error> {
         self.check()?;
-        let end = self
-            .held
-            .end
-            .checked_add(operations.len() as u64)
-            .ok_or(Error::TooLong)?;
-        let count = nodes_between(&(self.held.end..end));
+        let start = self.held.end;
+        let end = start.checked_add(operations.len() as u64).ok_or(Error::TooLong)?;
+        let count = nodes_between(&(start..end));
         assert_eq!(nodes.len() as u64, count, "nodes of another range");
         let offset = self.operations.end();
         let ends = operations.ends().iter();
@@ -334,6 +350,7 @@ impl<F: Files> Journal for DiskJournal<F> {
         self.operations.extend(operations.bytes());
         self.nodes.extend_with(nodes.iter().map(|digest| digest.0));
         self.held.end = end;
+        self.sum(start, operations, nodes);
         if self.buffered() < self.buffer_bytes {
             return Ok(());
         }
@@ -349,10 +366,10 @@ impl<F: Files> Journal for DiskJournal<F> {
         let (first, ends) = self.ends(&range, max_bytes as u64)?;
         let held = self.held.clone();
         let len = *ends.last().ok_or(Error::NotHeld { asked: range, held })?;
-        let mut bytes = vec![0; len as usize];
-        self.operations.read(&self.files, first, &mut bytes)?;
+        let mut bytes = self.buffers.take(len as usize, len as usize);
+        self.operations.read(&self.files, first, bytes.whole())?;
         // The ends were found rising, and the last is the length.
-        Ok(Operations::new(Bytes::from(bytes), ends).unwrap_or_default())
+        Ok(Operations::new(bytes.into_bytes(), ends).unwrap_or_default())
     }
 
     fn pinned(&self) -> Option<Vec<Digest>> {
@@ -383,6 +400,8 @@ impl<F: Files> Journal for DiskJournal<F> {
         self.operations.cut(self.cut_at(size)?);
         self.offsets.cut(size.get());
         self.nodes.cut(size.position().get());
+        self.sums.cut(self.tree_of(size));
+        self.forming = None;
         self.held.end = size;
         if self.epoch == self.recorded.epoch && size < self.recorded.held.end {
             self.rewound = Some(self.rewound.map_or(size, |lowest| lowest.min(size)));
@@ -397,6 +416,7 @@ impl<F: Files> Journal for DiskJournal<F> {
         self.operations.skip_to(self.cut_at(start)?);
         self.offsets.skip_to(start.get());
         self.nodes.skip_to(start.position().get());
+        self.sums.skip_to(self.tree_of(start));
         (self.held.start, self.pinned) = (start, pinned);
         Ok(())
     }
@@ -408,6 +428,8 @@ impl<F: Files> Journal for DiskJournal<F> {
         self.operations = self.operations.restarted(self.epoch, 0);
         self.offsets = self.offsets.restarted(self.epoch, start.get());
         self.nodes = self.nodes.restarted(self.epoch, start.position().get());
+        self.sums = self.sums.restarted(self.epoch, self.tree_of(start));
+        self.forming = None;
         (self.held, self.pinned, self.rewound) = (start..start, None, None);
         Ok(())
     }
@@ -418,6 +440,14 @@ impl<F: Files> Journal for DiskJournal<F> {
 
     fn mark(&self) -> Option<&Mark> {
         self.mark.as_ref()
+    }
+
+    fn known(&self, first: Location, operations: &Operations) -> Known {
+        self.known_trees(first, operations)
+    }
+
+    fn remember(&self, first: Location, operations: &Operations, trees: &[Digest]) {
+        self.remember_trees(first, operations, trees);
     }
 
     fn damaged(&self, damage: Damage) -> Error {

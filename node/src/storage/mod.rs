@@ -14,11 +14,16 @@
 //!   operations/   EEEEEEEE-IIIIIIIIIIIIIIII   encoded operations back to back      2^b bytes a file
 //!   offsets/      EEEEEEEE-IIIIIIIIIIIIIIII   where each operation ends, 8 bytes   2^(b-6) entries a file
 //!   nodes/        EEEEEEEE-IIIIIIIIIIIIIIII   node digests, 32 bytes               2^(b-5) digests a file
+//!   sums/         EEEEEEEE-IIIIIIIIIIIIIIII   what whole trees lead to, 40 bytes   2^(b-6-h) trees a file
 //!   index/        the key index, derived from these; may be deleted while nobody has the log open
 //! ```
 //! `E` is the epoch, `I` the index of the file, both in lower-case hex (8 and 16 digits). `b` is fixed when the folder is
 //! made ([`Options::segment_bits`], 26 by default: files of 64, 8 and 64 MiB, each for about a million operations of 64
 //! bytes). Other names in the folders are left alone.
+//!
+//! `sums/` is derived, as `index/` is: a sum of the bytes of each 2^h operations (h is 6, or b - 6 if that is less), with the digest
+//! that they lead to. It spares hashing when answers leave (`sums.rs`), counts for nothing else, is not synced, and may be missing,
+//! stale or torn in any part; a folder without it is served by hashing, and gets what was hashed.
 //!
 //! ```text
 //!   location        6          7       8            9
@@ -28,6 +33,7 @@
 //!   byte n of the operations     file n / 2^b        at n % 2^b                an operation may cross files
 //!   end of the operation at n    file n / 2^(b-6)    at n % 2^(b-6) * 8        it begins where n - 1 ends
 //!   node at position n           file n / 2^(b-5)    at n % 2^(b-5) * 32
+//!   sum of tree n                file n / 2^(b-6-h)  at n % 2^(b-6-h) * 40     of the operations from n * 2^h on
 //! ```
 //! Bytes of operations are counted from 0 over the life of an epoch; pruning moves neither them nor anything else. A log
 //! that begins at a later location has a hole at the head of its first files, which takes no space on the disk. So any
@@ -80,7 +86,7 @@
 //!
 //! # Recovery
 //! Opening reads the record, removes files of other epochs and outside the range, cuts the last file of each run to the
-//! recorded length, and checks that all others have theirs. What the tail has behind the record is then appended, each commit
+//! recorded length, and checks that all others have theirs, but for those of `sums/`. What the tail has behind the record is then appended, each commit
 //! held against its root, and committed: after a crash up to 16 MiB are read and hashed, else nothing. A file that is missing or too short, a record that does not
 //! match its checksum, or an offset table that does not end where the operations do is [`Error::Corrupt`] with the
 //! file's name and byte. Folders without segments and without a record are made into an empty log; segments without a
@@ -92,7 +98,8 @@
 //! * whoever opens the database compares the root over the peaks with the recorded one, and checks what it replays
 //!   against the leaves' digests;
 //! * an operation that is read for its content is held against its leaf's digest (`Log::operation`, `Log::scan`);
-//! * an answer to a peer has to lead to the root (`crate::source`), and a proof for anybody else as well;
+//! * an answer to a peer has to lead to the root (`crate::source`), and a proof for anybody else as well: by a sum that fits the
+//!   bytes just read, or by hashing;
 //! * a sync that goes on with what is stored builds every node of it again, and compares each;
 //! * [`check`] looks at everything, and writes proven content over what is damaged, or missing with its file.
 //!
@@ -115,8 +122,8 @@
 //! sync: `replayer`. A disk that forgets, fails and fills up, for tests: `faulty`.
 //!
 //! # Memory and files
-//! One buffer of about [`Options::buffer_bytes`] and one of a sixteenth of [`Options::tail_bytes`], at most 4 files open for
-//! writing and 96 for reading. Reads take `&self`
+//! One buffer of about [`Options::buffer_bytes`] and one of a sixteenth of [`Options::tail_bytes`], at most 5 files open for
+//! writing and 128 for reading, and up to 32 MiB of buffers for operations that are read by many at once. Reads take `&self`
 //! and a position, so any number of threads may read at once; what is still buffered is read from the buffer.
 
 pub mod check;
@@ -131,6 +138,7 @@ mod presync;
 mod record;
 mod replayer;
 mod segments;
+mod sums;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -191,7 +199,7 @@ pub fn forget_index(journal: &DiskJournal) -> Result<(), Error> {
 /// Of the file system.
 pub fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
     let mut bytes = 0;
-    for run in ["operations", "offsets", "nodes", INDEX] {
+    for run in RUNS.into_iter().chain([INDEX]) {
         match OsFiles.list(&folder.join(run)) {
             Ok(files) => bytes += files.iter().map(|file| file.allocated).sum::<u64>(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -205,6 +213,9 @@ pub fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
 pub fn free_bytes(folder: &Path) -> Option<u64> {
     fs4::available_space(folder).ok()
 }
+
+/// The folders of the segments.
+const RUNS: [&str; 4] = ["operations", "offsets", "nodes", "sums"];
 
 /// The format that this program reads and writes.
 pub const VERSION: u8 = 1;

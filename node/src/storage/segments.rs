@@ -29,6 +29,8 @@ pub(super) struct Layout {
     pub width: u64,
     /// Entries of one file.
     pub per_file: u64,
+    /// Whether the entries follow from what other runs hold: never synced, and a file that is not there is none that is missed.
+    pub derived: bool,
 }
 
 /// Entries whose file is missing, or ends before them.
@@ -140,6 +142,11 @@ impl<F: Files> Segments<F> {
         self.start
     }
 
+    /// One past the last entry that is in a file.
+    pub(super) fn flushed(&self) -> u64 {
+        self.flushed
+    }
+
     /// One past the last entry.
     pub(super) fn end(&self) -> u64 {
         self.flushed + self.buffered() as u64 / self.layout.width
@@ -233,7 +240,8 @@ impl<F: Files> Segments<F> {
         Ok(())
     }
 
-    /// Write over entries from `from` on, all of which are in files, durably; a file that is missing is made.
+    /// Write over entries from `from` on, all of which are in files, durably unless they are derived; a file that is missing is
+    /// made.
     pub(super) fn overwrite(&self, files: &F, mut from: u64, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
             let (index, offset, room) = self.place(from);
@@ -247,8 +255,10 @@ impl<F: Files> Segments<F> {
                 file => (file?, false),
             };
             file.write_at(now, offset).map_err(Error::io("write", &path))?;
-            file.sync().map_err(Error::io("sync", &path))?;
-            if made {
+            if !self.layout.derived {
+                file.sync().map_err(Error::io("sync", &path))?;
+            }
+            if made && !self.layout.derived {
                 let folder = &self.layout.folder;
                 files.sync_folder(folder).map_err(Error::io("sync", folder))?;
             }
@@ -345,8 +355,13 @@ impl<F: Files> Segments<F> {
 
     fn truncate(&self, files: &F, index: u64, len: u64) -> Result<(), Error> {
         let path = self.path(index);
-        let file = files.open(&path, false).map_err(Error::io("open", &path))?;
-        file.truncate(len).map_err(Error::io("truncate", &path))
+        match files.open(&path, false) {
+            Err(error) if self.layout.derived && error.kind() == io::ErrorKind::NotFound => Ok(()),
+            opened => {
+                let file = opened.map_err(Error::io("open", &path))?;
+                file.truncate(len).map_err(Error::io("truncate", &path))
+            }
+        }
     }
 
     /// The file to write to. One that is left behind is synced first, so at most one is dirty.
@@ -362,11 +377,11 @@ impl<F: Files> Segments<F> {
                 let path = self.path(index);
                 let file = Arc::new(files.open(&path, true).map_err(Error::io("create", &path))?);
                 self.tail = Some((index, file.clone()));
-                self.grown = true;
+                self.grown = !self.layout.derived;
                 file
             }
         };
-        self.dirty = true;
+        self.dirty = !self.layout.derived;
         Ok(file)
     }
 

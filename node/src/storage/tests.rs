@@ -1,6 +1,7 @@
 mod crash;
 mod flips;
 mod lost;
+mod sums;
 mod tail;
 
 use super::faulty::FaultyDisk;
@@ -13,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Files of 512 bytes of operations, 8 offsets and 16 nodes.
+/// Files of 512 bytes of operations, 8 offsets and 16 nodes, and what a tree of 8 operations leads to.
 const SMALL: Options = Options {
     segment_bits: 9,
     buffer_bytes: 300,
@@ -106,6 +107,13 @@ fn short_and_missing_files_are_named_on_open() {
         disk.edit(&path, |bytes| {
             bytes.pop();
         });
+        if path.starts_with(folder().join("sums")) {
+            // Derived, so not missed.
+            open(&disk).unwrap();
+            super::file::Files::remove(&disk, &path).unwrap();
+            History::new(4, 100).check(&open(&disk).unwrap(), 12..100, false, "without a sum");
+            continue;
+        }
         match open(&disk).map(drop) {
             Err(Error::Corrupt { path: named, .. }) => assert_eq!(named, path),
             other => panic!("{}: {other:?}", path.display()),

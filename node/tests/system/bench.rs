@@ -77,6 +77,9 @@ fn serving_proving_publishing_and_reading_are_measured_and_every_figure_is_there
                 "of_raw",
                 "server_cpu_s",
                 "raw_server_cpu_s",
+                "later_s",
+                "later_of_raw",
+                "later_server_cpu_s",
             ][..],
         ),
         (

@@ -75,7 +75,7 @@ fn a_node_with_a_damaged_disk_serves_nothing_false_and_is_not_blamed() {
     let (damaged, target) = Node::publisher(place.path(), "damaged", OPS);
     let (whole, _) = Node::publisher(place.path(), "whole", OPS);
     let serving = [damaged.serve(&[]), whole.serve(&[])];
-    for file in ["operations", "nodes"] {
+    for file in ["operations", "nodes", "sums"] {
         flip(&damaged, file);
     }
     let addresses = serving.each_ref().map(|node| node.address("tcp"));

@@ -17,11 +17,12 @@
 
 use super::journal::Journal;
 use super::operations::Operations;
+use super::trees;
 use crate::digest::Digest;
 use crate::mmr::position::node_position;
 use crate::mmr::proof::Proof;
 use crate::mmr::shape::{Siblings, Split, peaks};
-use crate::mmr::{Edge, Elements, Location, Position, hash};
+use crate::mmr::{Elements, Location, Position, hash};
 use std::ops::Range;
 
 /// How many bytes of operations are looked at at once; with their nodes at most about three times as much memory for
@@ -68,12 +69,10 @@ pub fn leaves<J: Journal + ?Sized>(
     Ok(())
 }
 
-/// See that an answer made from `journal` leads to `root`: one hash an operation, and a few for the proof.
+/// See that an answer made from `journal` leads to `root`: at most two hashes an operation, and a few for the proof.
 ///
-/// Each operation is held against its leaf's digest. Everything else that whoever asks will use are the peaks at the start and
-/// the whole trees behind the end: these, with the whole trees of the range itself, must fold to the root. Then the trees of
-/// the range are right, and so is what is rebuilt of operations that fit their leaves. Inner nodes of the range are not sent,
-/// and not looked at.
+/// The answer itself is led there ([`super::trees`]), as whoever asks will do it. Inner nodes of the range are not sent, and not
+/// looked at.
 ///
 /// # Errors
 /// [`Journal::damaged`] for what keeps it from doing so; the journal's own.
@@ -85,18 +84,10 @@ pub fn answer<J: Journal + ?Sized>(
     pinned: Option<&[Digest]>,
     root: &Digest,
 ) -> Result<(), J::Error> {
-    leaves(journal, start, operations)?;
-    let end = start.saturating_add(operations.len() as u64);
-    let edge = match pinned {
-        Some(pinned) => Edge::from_peaks(journal, start, pinned, end)?,
-        None => Edge::through(journal, start, end)?,
-    };
-    if let Some(mut edge) = edge
-        && edge.go_on(journal, proof.leaves)?
-        && edge.root() == Some(*root)
-    {
+    if trees::lead(journal, proof, start, operations, pinned, root) {
         return Ok(());
     }
+    leaves(journal, start, operations)?;
     let range = start..start.saturating_add(operations.len() as u64);
     let mut first = None;
     batches(journal, range.clone(), |damage| {

@@ -13,6 +13,7 @@
 
 use super::check::Damage;
 use super::operations::Operations;
+use super::trees::Known;
 use crate::digest::Digest;
 use crate::mmr::position::nodes_between;
 use crate::mmr::shape::peaks;
@@ -90,6 +91,16 @@ pub trait Journal: Nodes + Send {
 
     /// The mark of the last commit; `None` if there was none.
     fn mark(&self) -> Option<&Mark>;
+
+    /// What whole trees of `operations`, as just read at `first`, lead to, as far as that is known without hashing them: only of
+    /// bytes that were appended with such nodes. It need not be right of this place or this history ([`super::trees`]).
+    fn known(&self, first: Location, operations: &Operations) -> Known {
+        Known::nothing(&(first..first.saturating_add(operations.len() as u64)))
+    }
+
+    /// `operations` at `first` were hashed and lead to the root; `trees` are the digests of the whole trees of the height that
+    /// [`Self::known`] gave. Nothing depends on whether a store keeps that.
+    fn remember(&self, _first: Location, _operations: &Operations, _trees: &[Digest]) {}
 
     /// The store's error for content that is not what its digests say: names the place, as far as there is one.
     fn damaged(&self, damage: Damage) -> Self::Error;

@@ -2,6 +2,7 @@
 
 use crate::mmr::Elements;
 use bytes::Bytes;
+use std::ops::Range;
 
 /// Encoded operations, oldest first, in one buffer. Cloning and cutting copy no operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +46,11 @@ impl Operations {
         (0..self.ends.len()).map(|i| self.get(i))
     }
 
+    /// Those of a range of indices, which lies inside.
+    pub(crate) fn part(&self, range: Range<usize>) -> Part<'_> {
+        Part { of: self, range }
+    }
+
     /// The operations from the `n`th on; empty if there are no more than `n`.
     pub fn skip(&self, n: usize) -> Self {
         let Some(cut) = n.checked_sub(1) else {
@@ -68,6 +74,23 @@ impl Elements for Operations {
     fn get(&self, i: usize) -> &[u8] {
         let start = i.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start as usize..self.ends[i] as usize]
+    }
+}
+
+/// Some operations of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Part<'a> {
+    of: &'a Operations,
+    range: Range<usize>,
+}
+
+impl Elements for Part<'_> {
+    fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    fn get(&self, i: usize) -> &[u8] {
+        self.of.get(self.range.start + i)
     }
 }
 

@@ -208,21 +208,12 @@ pub fn verify<E: Elements + ?Sized>(
         .checked_add(elements.len() as u64)
         .filter(|&end| end <= leaves);
     let range = start..end.ok_or(Invalid::Range { leaves })?;
-    let split = Split::new(leaves, &range);
-    let want = split.digests(&range);
-    if proof.digests.len() != want {
-        return Err(Invalid::Digests {
-            got: proof.digests.len(),
-            want,
-        });
-    }
-    if pinned.is_some_and(|pinned| pinned.len() != peak_count(start)) {
-        return Err(Invalid::Pinned { at: start });
-    }
-
-    // The count is exact, so each split below stays inside.
-    let (prefix, rest) = proof.digests.split_at(usize::from(!split.before.is_empty()));
-    let (after, mut siblings) = rest.split_at(split.after.len());
+    let Laid {
+        split,
+        prefix,
+        after,
+        mut siblings,
+    } = Laid::new(proof, &range, pinned)?;
     let mut rebuilt = Rebuilt::new(range.clone());
     let mut peaks = prefix.to_vec();
     let mut left_of_start = [].as_slice();
@@ -246,13 +237,48 @@ pub fn verify<E: Elements + ?Sized>(
     if got != *root {
         return Err(Invalid::Root { got });
     }
-    if let Some(pinned) = pinned {
-        let (folded, single) = pinned.split_at(split.before.len());
-        if hash::fold(folded).as_ref() != prefix.first() || single != left_of_start {
-            return Err(Invalid::Pinned { at: start });
-        }
+    if pinned.is_some_and(|pinned| !fit(pinned, &split, prefix, left_of_start)) {
+        return Err(Invalid::Pinned { at: start });
     }
     Ok(rebuilt.nodes)
+}
+
+/// A proof's digests by what they are for.
+struct Laid<'a> {
+    split: Split,
+    /// The folded earlier peaks; none or one.
+    prefix: &'a [Digest],
+    after: &'a [Digest],
+    /// Of all peaks inside, one behind the other.
+    siblings: &'a [Digest],
+}
+
+impl<'a> Laid<'a> {
+    /// Of a range that is not empty and lies inside. The counts are exact, so each later split stays inside.
+    fn new(proof: &'a Proof, range: &Range<Location>, pinned: Option<&[Digest]>) -> Result<Self, Invalid> {
+        let split = Split::new(proof.leaves, range);
+        let (got, want) = (proof.digests.len(), split.digests(range));
+        if got != want {
+            return Err(Invalid::Digests { got, want });
+        }
+        if pinned.is_some_and(|pinned| pinned.len() != peak_count(range.start)) {
+            return Err(Invalid::Pinned { at: range.start });
+        }
+        let (prefix, rest) = proof.digests.split_at(usize::from(!split.before.is_empty()));
+        let (after, siblings) = rest.split_at(split.after.len());
+        Ok(Self {
+            split,
+            prefix,
+            after,
+            siblings,
+        })
+    }
+}
+
+/// Whether `pinned` are the peaks before the range: those of the whole that were folded, and siblings (F1.9).
+fn fit(pinned: &[Digest], split: &Split, prefix: &[Digest], left_of_start: &[Digest]) -> bool {
+    let (folded, single) = pinned.split_at(split.before.len());
+    hash::fold(folded).as_ref() == prefix.first() && single == left_of_start
 }
 
 /// F1.7 step 1 and F1.9 step 2: only an empty structure proves no elements.
@@ -344,3 +370,4 @@ impl Rebuilt {
 
 #[cfg(test)]
 mod tests;
+mod trees;

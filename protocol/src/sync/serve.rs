@@ -97,7 +97,7 @@ pub fn answer<J: Journal + ?Sized>(
 /// ([`check::answer`]). So a bit that has flipped on the disk, in an operation or in a node, never becomes a false answer.
 ///
 /// The root at the newest size is the one in memory; one at an earlier size is proven under it, and remembered in `roots`.
-/// One hash an operation.
+/// No hash for an operation that the journal knows ([`Journal::known`]), two for each of the others.
 ///
 /// # Errors
 /// Those of [`answer`]; [`Error::Journal`] with the journal's [`Journal::damaged`] if something is damaged.
@@ -109,26 +109,13 @@ pub fn proven_answer<J: Journal>(
 ) -> Result<Response, Error<J::Error>> {
     let response = answer(log.journal(), request, budget)?;
     let root = roots.of(log, request)?;
-    check_answer(log.journal(), request, &response, &root)?;
-    Ok(response)
-}
-
-/// See that `response`, which [`answer`] made of what `journal` holds, leads to `root`, the one of [`KnownRoots::of`]: the second
-/// half of [`proven_answer`].
-///
-/// # Errors
-/// [`Error::Journal`] with the journal's [`Journal::damaged`] if it does not; the journal's own.
-pub fn check_answer<J: Journal>(
-    journal: &J,
-    request: &Request,
-    response: &Response,
-    root: &Digest,
-) -> Result<(), Error<J::Error>> {
     let pinned = response.pinned_nodes.as_deref();
     let Response {
         proof, operations, ..
-    } = response;
-    check::answer(journal, proof, request.start(), operations, pinned, root).map_err(Error::Journal)
+    } = &response;
+    check::answer(log.journal(), proof, request.start(), operations, pinned, &root)
+        .map_err(Error::Journal)?;
+    Ok(response)
 }
 
 /// The roots that one log had at the sizes it was last asked at. At most [`MAX_KNOWN`] of 40 bytes.
@@ -183,16 +170,16 @@ impl KnownRoots {
     }
 }
 
-/// The frame for `ask`, given the status and what [`answer`] made of a range, encoded or not.
-pub fn frame<E: std::error::Error + 'static, R: Into<Frame>>(
+/// The frame for `ask`, given the status and what [`answer`] made of a range.
+pub fn frame<E: std::error::Error + 'static>(
     ask: &Ask,
     status: impl FnOnce() -> Status,
-    range: impl FnOnce(&Request) -> Result<R, Error<E>>,
+    range: impl FnOnce(&Request) -> Result<Response, Error<E>>,
 ) -> Frame {
     let answer = match ask {
         Ask::Status(_) => Answer::Status(status()),
         Ask::Range(request) => match range(request) {
-            Ok(response) => return response.into(),
+            Ok(response) => Answer::Range(response),
             Err(Error::NotHeld { .. }) => Answer::Unavailable,
             Err(error @ Error::Journal(_)) => {
                 tracing::error!(%error, source = ?std::error::Error::source(&error), "could not answer a peer");

@@ -63,12 +63,6 @@ impl Frame {
     }
 }
 
-impl From<super::Response> for Frame {
-    fn from(response: super::Response) -> Self {
-        Answer::Range(response).to_frame()
-    }
-}
-
 impl Encode for Ask {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {

@@ -24,6 +24,9 @@ pub struct Response {
 impl Response {
     /// Everything before the operations' bytes, tag included: the operations follow from their own buffer.
     pub(super) fn encode_head(&self, out: &mut Vec<u8>) {
+        let digests = self.proof.digests.len() + self.pinned_nodes.as_ref().map_or(0, Vec::len);
+        // Most lengths take one byte or two.
+        out.reserve(64 + digests * Digest::LEN + 2 * self.operations.len());
         out.push(u8::from(self.pinned_nodes.is_some()));
         self.proof.encode(out);
         if let Some(pinned) = &self.pinned_nodes {

@@ -31,7 +31,12 @@ impl<F: Files> DiskJournal<F> {
             self.put(shortened.clone())?;
             self.committed = shortened;
         }
-        let runs = [&mut self.operations, &mut self.offsets, &mut self.nodes];
+        let runs = [
+            &mut self.operations,
+            &mut self.offsets,
+            &mut self.nodes,
+            &mut self.sums,
+        ];
         runs.into_iter().try_for_each(|run| run.flush(&self.files))
     }
 
@@ -98,7 +103,12 @@ impl<F: Files> DiskJournal<F> {
         self.committed = present;
         self.tail.reuse();
         self.rewound = None;
-        for run in [&mut self.operations, &mut self.offsets, &mut self.nodes] {
+        for run in [
+            &mut self.operations,
+            &mut self.offsets,
+            &mut self.nodes,
+            &mut self.sums,
+        ] {
             run.trim(&self.files)?;
             if restarted {
                 run.remove_other_epochs(&self.files)?;

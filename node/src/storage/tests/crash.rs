@@ -3,7 +3,9 @@
 use super::super::faulty::FaultyDisk;
 use super::super::{DiskJournal, Error};
 use super::{folder, open};
-use cordee_protocol::log::{Journal, Mark, Operations};
+use cordee_protocol::log::{Journal, Mark, Operations, trees};
+use cordee_protocol::mmr::Nodes;
+use cordee_protocol::mmr::position::node_position;
 use cordee_protocol::testing::journal::{History, location};
 use std::ops::Range;
 
@@ -176,12 +178,29 @@ fn check_reopened(disk: &FaultyDisk, possible: &[State], case: &str) {
     let state = state.unwrap_or_else(|| panic!("{case}: found {:?} {:?}", journal.bounds(), journal.mark()));
     state.check(&journal, case);
     check_no_leftovers(disk, &journal, case);
+    check_sums(&journal, case);
     let log = state.log.forked(state.held.end, 3, 150);
     log.append(&mut journal, 150, 7).unwrap();
     journal.commit(log.complete(150)).unwrap();
     drop(journal);
     let journal = open(&disk.after_power_loss(0)).unwrap();
     log.check(&journal, state.held.start..150, state.pinned, case);
+    check_sums(&journal, case);
+}
+
+/// Whatever a sum fits is what was appended, whichever writes of which history the disk has kept.
+fn check_sums(journal: &DiskJournal<FaultyDisk>, case: &str) {
+    let held = journal.bounds();
+    if held.is_empty() {
+        return;
+    }
+    let operations = journal.read(held.clone(), usize::MAX).unwrap();
+    let known = journal.known(held.start, &operations);
+    for (tree, digest) in trees::whole(known.height, &held).zip(known.digests) {
+        let position = node_position(location(tree << known.height), known.height);
+        let stored = journal.node(position).unwrap();
+        assert!(digest.is_none() || digest == stored, "{case}: tree {tree}");
+    }
 }
 
 /// The segments that the bounds need, and no other.
@@ -206,6 +225,12 @@ fn check_no_leftovers(disk: &FaultyDisk, journal: &DiskJournal<FaultyDisk>, case
             "{case}: {runs}"
         );
     }
+    // Sums are cut as well, but may be missing.
+    let sums = disk.paths(&folder().join("sums")).len() as u64;
+    assert!(
+        sums <= bounds.end.get() / 8 - bounds.start.get() / 8,
+        "{case}: {sums} files of sums"
+    );
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod damage;
 mod format;
 mod ours;
 mod refused;
+mod trees;
 mod vectors;
 
 const MAX: u64 = 1 << 62;

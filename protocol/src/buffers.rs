@@ -1,4 +1,4 @@
-//! Buffers for answers, used again and again.
+//! Buffers for answers, used again and again: by who receives them, and by who reads them from a disk.
 //!
 //! An answer of 1 MiB in fresh memory costs more in page faults than in decryption: the kernel clears each page before it
 //! is written for the first time. So a buffer goes back when the last slice of its answer is dropped.
@@ -18,16 +18,16 @@ const SMALLEST: usize = 64 << 10;
 /// How much longer than its answer a used buffer may be.
 const LOOSEST: usize = 4;
 
-/// Free buffers, shared by all substreams of a behaviour.
+/// Free buffers. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Buffers {
+pub struct Buffers {
     free: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Buffers {
     /// A buffer for an answer that claims `length` bytes: a used one, or a new one of at most `first`. An answer may wait
-    /// long for the ones before it and keeps its whole buffer, so a used one is at most [`LOOSEST`] times as long.
-    pub(crate) fn take(&self, length: usize, first: usize) -> Buffer {
+    /// long for the ones before it and keeps its whole buffer, so a used one is at most four times as long.
+    pub fn take(&self, length: usize, first: usize) -> Buffer {
         let mut free = self.lock();
         let used = if length > SMALLEST {
             free.iter()
@@ -60,7 +60,7 @@ impl Buffers {
 
 /// A buffer on loan. All its bytes are initialised, by this answer or an earlier one.
 #[derive(Debug)]
-pub(crate) struct Buffer {
+pub struct Buffer {
     bytes: Vec<u8>,
     /// The answer's length; less than the buffer's, or more while it is read.
     length: usize,
@@ -69,14 +69,14 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     /// Where bytes `from..` of the answer go, as far as there is room now.
-    pub(crate) fn room(&mut self, from: usize) -> &mut [u8] {
+    pub fn room(&mut self, from: usize) -> &mut [u8] {
         let end = self.bytes.len().min(self.length);
         &mut self.bytes[from..end]
     }
 
     /// Make room for more, now that all there was is filled: `times` as much, up to the answer's length. `false` if the
     /// answer is complete.
-    pub(crate) fn grow(&mut self, times: usize) -> bool {
+    pub fn grow(&mut self, times: usize) -> bool {
         let incomplete = self.bytes.len() < self.length;
         if incomplete {
             self.bytes
@@ -85,8 +85,14 @@ impl Buffer {
         incomplete
     }
 
+    /// All of the answer, for who knows that it has the claimed length.
+    pub fn whole(&mut self) -> &mut [u8] {
+        self.grow(usize::MAX);
+        self.room(0)
+    }
+
     /// The complete answer.
-    pub(crate) fn into_bytes(self) -> Bytes {
+    pub fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }
