@@ -43,26 +43,24 @@ impl Message<'_> {
         Digest::of(&[&self.number.to_be_bytes(), self.first, self.second])
     }
 
-    /// Block `k` of the padded message.
-    #[inline]
-    fn block(&self, k: usize) -> [u8; 64] {
-        let mut block = [0; 64];
-        let number = self.number.to_be_bytes();
-        let mut at = 0;
-        for part in [&number[..], self.first, self.second, &[0x80]] {
-            // The part lies at `at..at + len` of the message; the block shows `64 k..64 k + 64`.
-            let (from, to) = (at.max(64 * k), (at + part.len()).min(64 * k + 64));
-            if from < to {
-                block[from - 64 * k..to - 64 * k].copy_from_slice(&part[from - at..to - at]);
-            }
+    /// Put the padded message into `out`, which has room for its blocks and keeps the rest.
+    fn pad(&self, out: &mut Lane) {
+        let len = self.len();
+        let end = 64 * self.blocks();
+        out[..8].copy_from_slice(&self.number.to_be_bytes());
+        let mut at = 8;
+        for part in [self.first, self.second] {
+            out[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
-        if k + 1 == self.blocks() {
-            block[56..].copy_from_slice(&(8 * self.len() as u64).to_be_bytes());
-        }
-        block
+        out[len] = 0x80;
+        out[len + 1..end - 8].fill(0);
+        out[end - 8..end].copy_from_slice(&(8 * len as u64).to_be_bytes());
     }
 }
+
+/// A padded message.
+type Lane = [u8; 64 * MAX_BLOCKS];
 
 /// The digests of `count` messages, in order.
 pub(crate) fn digests<'a>(count: usize, message: impl Fn(usize) -> Message<'a>) -> Vec<Digest> {
@@ -73,42 +71,61 @@ pub(crate) fn digests<'a>(count: usize, message: impl Fn(usize) -> Message<'a>) 
     (0..count).map(|i| message(i).digest()).collect()
 }
 
-/// Put messages of equally many blocks together, four at a time.
+/// Put messages of equally many blocks together, four at a time: neighbours, if they are of one length already.
 #[cfg(target_arch = "x86_64")]
 fn in_lanes<'a>(count: usize, message: impl Fn(usize) -> Message<'a>) -> Vec<Digest> {
     let mut digests = vec![Digest::default(); count];
+    let mut lanes = [[0; 64 * MAX_BLOCKS]; LANES];
+    let mut hash = |which: [usize; LANES], messages: &[Message<'a>; LANES], blocks| {
+        for (lane, message) in lanes.iter_mut().zip(messages) {
+            message.pad(lane);
+        }
+        // SAFETY: `in_lanes` is called only where `is_available` has found the instructions.
+        let done = unsafe { x86::digest(&lanes, blocks) };
+        for (i, digest) in which.into_iter().zip(done) {
+            digests[i] = digest;
+        }
+    };
+    let mut long = Vec::new();
     let mut waiting = [[0; LANES]; MAX_BLOCKS + 1];
     let mut number_waiting = [0; MAX_BLOCKS + 1];
-    for i in 0..count {
-        let next = message(i);
-        let blocks = next.blocks();
-        if blocks > MAX_BLOCKS {
-            digests[i] = next.digest();
-            continue;
-        }
-        let lane = number_waiting[blocks];
-        waiting[blocks][lane] = i;
-        number_waiting[blocks] = (lane + 1) % LANES;
-        if lane + 1 == LANES {
-            let lanes = waiting[blocks].map(&message);
-            // SAFETY: `in_lanes` is called only where `is_available` has found the instructions.
-            let done = unsafe { x86::digest(&lanes, blocks) };
-            for (i, digest) in waiting[blocks].into_iter().zip(done) {
-                digests[i] = digest;
+    let mut next = 0;
+    while next < count {
+        let first = message(next);
+        let blocks = first.blocks();
+        if blocks <= MAX_BLOCKS && next + LANES <= count {
+            let neighbours = std::array::from_fn(|lane| if lane == 0 { first } else { message(next + lane) });
+            if neighbours[1..].iter().all(|other| other.blocks() == blocks) {
+                hash(std::array::from_fn(|lane| next + lane), &neighbours, blocks);
+                next += LANES;
+                continue;
             }
         }
-    }
-    for (rest, n) in waiting.iter().zip(number_waiting) {
-        for &i in &rest[..n] {
-            digests[i] = message(i).digest();
+        if blocks > MAX_BLOCKS {
+            long.push(next);
+        } else {
+            let lane = number_waiting[blocks];
+            waiting[blocks][lane] = next;
+            number_waiting[blocks] = (lane + 1) % LANES;
+            if lane + 1 == LANES {
+                hash(waiting[blocks], &waiting[blocks].map(&message), blocks);
+            }
         }
+        next += 1;
+    }
+    let left = waiting
+        .iter()
+        .zip(number_waiting)
+        .flat_map(|(rest, n)| &rest[..n]);
+    for &i in left.chain(&long) {
+        digests[i] = message(i).digest();
     }
     digests
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Digest, LANES, Message};
+    use super::{Digest, LANES, Lane};
     use std::arch::x86_64::{
         __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_blend_epi16, _mm_loadu_si128, _mm_set_epi32,
         _mm_set_epi64x, _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32, _mm_shuffle_epi8,
@@ -144,17 +161,17 @@ mod x86 {
         ]
     }
 
-    /// The digests of four messages of `blocks` blocks each.
+    /// The digests of four padded messages of `blocks` blocks each, at most as many as a lane has.
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-    pub(super) fn digest(messages: &[Message<'_>; LANES], blocks: usize) -> [Digest; LANES] {
+    pub(super) fn digest(lanes: &[Lane; LANES], blocks: usize) -> [Digest; LANES] {
         // Bytes of each word turned round.
         let big_endian = _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203);
         let mut state = [initial(); LANES];
         for k in 0..blocks {
             let before = state;
             let mut words = [[big_endian; 4]; LANES];
-            for (words, message) in words.iter_mut().zip(messages) {
-                let block = message.block(k);
+            for (words, lane) in words.iter_mut().zip(lanes) {
+                let block = &lane[64 * k..64 * (k + 1)];
                 for (word, bytes) in words.iter_mut().zip(block.as_chunks::<16>().0) {
                     // SAFETY: an unaligned load of 16 bytes from an array of 16 bytes.
                     let loaded = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
