@@ -2,7 +2,7 @@
 //!
 //! # A disk that is damaged
 //! An answer leaves this node only if it leads to the root that the node knows for the size asked at: the newest is in
-//! memory, an earlier one is proven under it ([`serve::proven_answer`]). So whatever has changed on the disk, in operations,
+//! memory, an earlier one is proven under it ([`serve::proven_answer`]). So whatever the disk has damaged, in operations,
 //! offsets or nodes, pinned ones included, before it was read for this very answer: it is found, and the answer is
 //! "unavailable", which costs an honest peer nothing. The first answer that meets a damaged place names file and byte in
 //! the log; all are counted, in `cordee_store_damaged_total`. What changes in memory after the check is not found, nor is

@@ -60,6 +60,8 @@ pub struct DiskJournal<F: Files = OsFiles> {
     /// The lowest size below the recorded one that was rewound to since: what is recorded above it is to be overwritten.
     rewound: Option<Location>,
     poisoned: bool,
+    /// What is appended is written past the system's cache, until the database is complete.
+    past_cache: bool,
     /// For operations that are read: 1 MiB for an answer.
     buffers: Buffers,
     /// What was missing when it was opened, of operations, offsets and nodes.
@@ -97,12 +99,12 @@ impl<F: Files> DiskJournal<F> {
     /// The same.
     pub fn open_to_check(files: F, folder: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
         let folder = folder.into();
-        let [operations, offsets, nodes, sums] = super::RUNS.map(|name| folder.join(name));
+        let [operations, offsets, nodes, of_trees] = super::RUNS.map(|name| folder.join(name));
         make_folder(&files, &folder)?;
         let path = folder.join("lock");
         let locked = files.lock(&path).map_err(Error::io("lock", &path))?;
         let _lock = locked.ok_or(Error::Locked { path })?;
-        for folder in [&operations, &offsets, &nodes, &sums] {
+        for folder in [&operations, &offsets, &nodes] {
             make_folder(&files, folder)?;
         }
         let record = match Record::read(&files, &folder)? {
@@ -136,7 +138,7 @@ impl<F: Files> DiskJournal<F> {
         let tree_height = height(bits);
         let trees = locations.start >> tree_height..locations.end >> tree_height;
         let of_sums = Layout {
-            folder: sums,
+            folder: of_trees,
             width: ENTRY as u64,
             per_file: 1 << (bits - 6 - tree_height),
             derived: true,
@@ -147,7 +149,7 @@ impl<F: Files> DiskJournal<F> {
             operations: run(operations, 1, 1 << bits, record.bytes.clone(), of_operations)?,
             offsets: run(offsets, OFFSET as u64, 1 << (bits - 6), locations, of_offsets)?,
             nodes: run(nodes, Digest::LEN as u64, 1 << (bits - 5), positions, of_nodes)?,
-            sums: Segments::open(&files, of_sums, record.epoch, trees, &mut Vec::new())?,
+            sums: sums::open(&files, of_sums, record.epoch, trees),
             tree_height,
             forming: None,
             lost,
@@ -165,6 +167,7 @@ impl<F: Files> DiskJournal<F> {
             recorded: record,
             rewound: None,
             poisoned: false,
+            past_cache: false,
             buffers: Buffers::default(),
             _lock,
         };
@@ -175,6 +178,11 @@ impl<F: Files> DiskJournal<F> {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// From here on, until the database is complete: what is appended is so much that nobody will read it soon.
+    pub(super) fn write_past_cache(&mut self) {
+        self.past_cache = true;
     }
 
     /// The files with writes that are to be durable and are not yet, at most three. Syncing them early, from another thread, leaves less

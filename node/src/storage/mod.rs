@@ -19,11 +19,12 @@
 //! ```
 //! `E` is the epoch, `I` the index of the file, both in lower-case hex (8 and 16 digits). `b` is fixed when the folder is
 //! made ([`Options::segment_bits`], 26 by default: files of 64, 8 and 64 MiB, each for about a million operations of 64
-//! bytes). Other names in the folders are left alone.
+//! bytes, and 640 KiB for what their trees lead to). Other names in the folders are left alone.
 //!
 //! `sums/` is derived, as `index/` is: a sum of the bytes of each 2^h operations (h is 6, or b - 6 if that is less), with the digest
 //! that they lead to. It spares hashing when answers leave (`sums.rs`), counts for nothing else, is not synced, and may be missing,
-//! stale or torn in any part; a folder without it is served by hashing, and gets what was hashed.
+//! stale or torn in any part; a folder without it is served by hashing, and gets what was hashed. If the disk fails there and
+//! nowhere else, the log goes on without.
 //!
 //! ```text
 //!   location        6          7       8            9
@@ -123,7 +124,8 @@
 //!
 //! # Memory and files
 //! One buffer of about [`Options::buffer_bytes`] and one of a sixteenth of [`Options::tail_bytes`], at most 5 files open for
-//! writing and 128 for reading, and up to 32 MiB of buffers for operations that are read by many at once. Reads take `&self`
+//! writing and 128 for reading, and up to 32 MiB of buffers for operations that are read by many at once. During a sync 1 MiB
+//! more, for what is written past the system's cache (`file/direct.rs`). Reads take `&self`
 //! and a position, so any number of threads may read at once; what is still buffered is read from the buffer.
 
 pub mod check;

@@ -67,6 +67,8 @@ pub(super) struct Segments<F: Files> {
     grown: bool,
     /// Files opened for reading, the latest used last.
     open: Mutex<Vec<(u64, Arc<F::File>)>>,
+    /// A derived run that its disk has failed: it takes nothing and says nothing from then on.
+    off: bool,
 }
 
 impl<F: Files> Segments<F> {
@@ -84,7 +86,17 @@ impl<F: Files> Segments<F> {
             dirty: false,
             grown: false,
             open: Mutex::default(),
+            off: false,
         }
+    }
+
+    /// Do without this run, which is derived, as its disk has failed.
+    pub(super) fn give_up(&mut self, error: &Error) {
+        let folder = self.layout.folder.display();
+        tracing::warn!(%error, "going on without what is in {folder}: answers take more hashing");
+        (self.off, self.dirty, self.grown) = (true, false, false);
+        self.buffer = Vec::new();
+        self.tail = None;
     }
 
     /// Take up the run that holds `range` in the files of `epoch`. Whatever lies beyond, and every other epoch, is cut. What
@@ -159,6 +171,9 @@ impl<F: Files> Segments<F> {
 
     /// Put whole entries at the end.
     pub(super) fn extend(&mut self, bytes: &[u8]) {
+        if self.off {
+            return;
+        }
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -170,6 +185,9 @@ impl<F: Files> Segments<F> {
 
     /// Fill `out` with the entries from `from` on, all of which are held.
     pub(super) fn read(&self, files: &F, mut from: u64, out: &mut [u8]) -> Result<(), Error> {
+        if self.off {
+            return Err(Error::corrupt(&self.layout.folder, 0, "it was given up"));
+        }
         let width = self.layout.width;
         let in_files = self.flushed.saturating_sub(from).saturating_mul(width);
         let (mut rest, buffered) =
@@ -199,7 +217,9 @@ impl<F: Files> Segments<F> {
     }
 
     /// Write the buffer out.
-    pub(super) fn flush(&mut self, files: &F) -> Result<(), Error> {
+    ///
+    /// - `past_cache`: nobody will read it soon.
+    pub(super) fn flush(&mut self, files: &F, past_cache: bool) -> Result<(), Error> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut rest = &buffer[..];
         while !rest.is_empty() {
@@ -207,8 +227,11 @@ impl<F: Files> Segments<F> {
             let (now, later) = rest.split_at(rest.len().min(room));
             let file = self.for_writing(files, index)?;
             let path = || self.path(index);
-            file.write_much_at(now, offset)
-                .map_err(|error| Error::io("write", &path())(error))?;
+            let written = match past_cache {
+                true => file.write_much_at(now, offset),
+                false => file.write_at(now, offset),
+            };
+            written.map_err(|error| Error::io("write", &path())(error))?;
             self.flushed += now.len() as u64 / self.layout.width;
             self.written = self.written.max(self.flushed);
             rest = later;
@@ -243,6 +266,9 @@ impl<F: Files> Segments<F> {
     /// Write over entries from `from` on, all of which are in files, durably unless they are derived; a file that is missing is
     /// made.
     pub(super) fn overwrite(&self, files: &F, mut from: u64, mut bytes: &[u8]) -> Result<(), Error> {
+        if self.off {
+            return Ok(());
+        }
         while !bytes.is_empty() {
             let (index, offset, room) = self.place(from);
             let (now, later) = bytes.split_at(bytes.len().min(room));
@@ -284,7 +310,7 @@ impl<F: Files> Segments<F> {
     pub(super) fn trim(&mut self, files: &F) -> Result<(), Error> {
         let kept = self.start / self.layout.per_file;
         let cut = self.written > self.flushed;
-        if self.oldest == kept && !cut {
+        if self.off || self.oldest == kept && !cut {
             return Ok(());
         }
         // A file of the same name may be made again: no handle of the old one may stay.
@@ -310,6 +336,9 @@ impl<F: Files> Segments<F> {
 
     /// Unlink the files of every other epoch.
     pub(super) fn remove_other_epochs(&self, files: &F) -> Result<(), Error> {
+        if self.off {
+            return Ok(());
+        }
         for (epoch, _, entry) in segments(files, &self.layout.folder)? {
             if epoch != self.epoch {
                 remove(files, &self.layout.folder.join(entry.name))?;
@@ -320,7 +349,11 @@ impl<F: Files> Segments<F> {
 
     /// An empty run of the same layout.
     pub(super) fn restarted(&self, epoch: u64, start: u64) -> Self {
-        Self::empty(self.layout.clone(), epoch, start)
+        let off = self.off;
+        Self {
+            off,
+            ..Self::empty(self.layout.clone(), epoch, start)
+        }
     }
 
     /// Where entry `n` is stored: for messages.

@@ -79,10 +79,11 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Local::open`]; also if there is no thread to be had.
-    pub fn open(journal: DiskJournal, target: Target, kind: Kind, keep: Keep) -> Result<Self, Error> {
+    pub fn open(mut journal: DiskJournal, target: Target, kind: Kind, keep: Keep) -> Result<Self, Error> {
         let folder = journal.folder().to_owned();
         let index = open_index(&journal, kind).map_err(Error::Journal)?;
         let state = Replayer::new(Keys::with_index(kind, index));
+        journal.write_past_cache();
         let disk = Disk::open(journal, target, state)?.keeping(keep);
         let held = disk.held();
         let (orders, received) = mpsc::channel(QUEUE);

@@ -27,8 +27,8 @@ const LEAST: usize = 256 << 10;
 const PIECE: usize = 1 << 20;
 
 thread_local! {
-    /// A piece that begins where a page does in memory, as the disk wants it. One for each thread that writes much: the log's,
-    /// and that of its index.
+    /// A piece that begins where a page does in memory, as the disk wants it. Only the thread that writes the log of a sync has
+    /// one, for as long as it lives.
     static ALIGNED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 

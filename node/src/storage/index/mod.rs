@@ -18,7 +18,9 @@
 //!    and replays what lies behind; an index of another log, one that is ahead, damaged or missing is made from the log, and
 //!    a log line says why.
 //! 3. Each block is read with its checksum: damage is a named error, and removes the mark, so that the next start makes the
-//!    index anew. No content of the files leads to a panic.
+//!    index anew. No content of the files leads to a panic. What a replay puts aside (`.runs`) has none: a bit that flips there in
+//!    the seconds until it is read back is written into a table as if it were right; a wrong location is found when it is read,
+//!    a wrong key is not.
 //! 4. Work in the background takes with it what it needs. Reads wait for nothing; a commit waits for it if it is
 //!    [`Options::wait_operations`] behind.
 //!

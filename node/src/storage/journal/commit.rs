@@ -5,6 +5,7 @@ use crate::storage::error::Error;
 use crate::storage::file::Files;
 use crate::storage::presync::Presync;
 use crate::storage::record::Record;
+use crate::storage::segments::Segments;
 use crate::storage::tail::{Said, put_lengths};
 use cordee_protocol::log::{Journal, Mark};
 use cordee_protocol::mmr::nodes::peaks_at;
@@ -31,13 +32,13 @@ impl<F: Files> DiskJournal<F> {
             self.put(shortened.clone())?;
             self.committed = shortened;
         }
-        let runs = [
-            &mut self.operations,
-            &mut self.offsets,
-            &mut self.nodes,
-            &mut self.sums,
-        ];
-        runs.into_iter().try_for_each(|run| run.flush(&self.files))
+        for run in [&mut self.operations, &mut self.offsets, &mut self.nodes] {
+            run.flush(&self.files, self.past_cache)?;
+        }
+        if let Err(error) = self.sums.flush(&self.files, false) {
+            self.sums.give_up(&error);
+        }
+        Ok(())
     }
 
     /// What is recorded, up to `size` only. It is still part of the same sync, but not the same complete database.
@@ -76,6 +77,8 @@ impl<F: Files> DiskJournal<F> {
     }
 
     pub(super) fn commit_marked(&mut self, mark: Mark) -> Result<(), Error> {
+        // Of a database that is complete the newest is what others ask for next.
+        self.past_cache &= matches!(mark, Mark::Syncing(_));
         let present = self.present(Some(mark));
         self.check()?;
         if !self.fits_tail(&present) {
@@ -103,16 +106,20 @@ impl<F: Files> DiskJournal<F> {
         self.committed = present;
         self.tail.reuse();
         self.rewound = None;
-        for run in [
-            &mut self.operations,
-            &mut self.offsets,
-            &mut self.nodes,
-            &mut self.sums,
-        ] {
-            run.trim(&self.files)?;
+        let files = &self.files;
+        let forget = |run: &mut Segments<F>| {
+            run.trim(files)?;
             if restarted {
-                run.remove_other_epochs(&self.files)?;
+                run.remove_other_epochs(files)
+            } else {
+                Ok(())
             }
+        };
+        for run in [&mut self.operations, &mut self.offsets, &mut self.nodes] {
+            forget(run)?;
+        }
+        if let Err(error) = forget(&mut self.sums) {
+            self.sums.give_up(&error);
         }
         Ok(())
     }

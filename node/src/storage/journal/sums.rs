@@ -1,14 +1,27 @@
 //! The run of [sums](crate::storage::sums): made while operations are appended, asked when they are read.
 
-use super::DiskJournal;
+use super::{DiskJournal, make_folder};
 use crate::storage::error::Error;
 use crate::storage::file::Files;
+use crate::storage::segments::{Layout, Segments};
 use crate::storage::sums::{ENTRY, Sum};
 use cordee_protocol::log::{Known, trees};
 use cordee_protocol::mmr::position::node_position;
 use cordee_protocol::mmr::{Nodes, hash};
 use cordee_protocol::{Digest, Elements, Location, Operations};
 use std::ops::Range;
+
+/// The run in its folder. Whatever is wrong there, the log can do without.
+pub(super) fn open<F: Files>(files: &F, layout: Layout, epoch: u64, trees: Range<u64>) -> Segments<F> {
+    let end = trees.end;
+    let opened = make_folder(files, &layout.folder)
+        .and_then(|()| Segments::open(files, layout.clone(), epoch, trees, &mut Vec::new()));
+    opened.unwrap_or_else(|error| {
+        let mut none = Segments::empty(layout, epoch, end);
+        none.give_up(&error);
+        none
+    })
+}
 
 impl<F: Files> DiskJournal<F> {
     /// The trees of which some leaf is held; only those that end inside have an entry.

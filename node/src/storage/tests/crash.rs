@@ -268,6 +268,7 @@ fn power_loss_during_recovery_leaves_a_commit() {
 
 #[test]
 fn a_failed_write_poisons_until_reopened() {
+    let mut unnoticed = 0;
     for step in (0..steps()).step_by(3) {
         let disk = FaultyDisk::default();
         disk.fail_at(step);
@@ -279,8 +280,12 @@ fn a_failed_write_poisons_until_reopened() {
         };
         let case = format!("failed at step {step}");
         let Err(error) = story.play(&log) else {
-            assert!(step + 20 > steps(), "{case}");
-            break;
+            // Behind the last step, or one of the sums, which nobody misses.
+            unnoticed += 1;
+            let Story { journal, possible } = story;
+            drop(journal);
+            check_reopened(&disk, &possible, &case);
+            continue;
         };
         assert!(matches!(error, Error::Io { .. }), "{case}");
         let Story {
@@ -306,6 +311,7 @@ fn a_failed_write_poisons_until_reopened() {
             &format!("{case}, then power lost"),
         );
     }
+    assert!(unnoticed * 12 < steps(), "{unnoticed} of {} steps", steps() / 3);
 }
 
 /// What the journal of `disk`, which [`check_reopened`] has continued, holds.

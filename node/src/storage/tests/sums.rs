@@ -264,3 +264,28 @@ fn a_flipped_digest_that_is_not_sent_stops_no_answer() {
     assert!(answer(9, 1).is_ok(), "it is built");
     assert!(answer(8, 1).is_err(), "it is in the proof");
 }
+
+/// On the system's files: a file is where the folder should be, so nothing of it can be read, written or made.
+#[test]
+fn a_disk_that_fails_the_sums_alone_costs_hashing_and_no_commit() {
+    let place = tempfile::tempdir().unwrap();
+    let of_sums = place.path().join("sums");
+    std::fs::write(&of_sums, "in the way").unwrap();
+    let log = History::new(4, 60);
+    for size in [SIZE, SIZE + 10] {
+        let mut journal = DiskJournal::open(place.path(), SMALL).unwrap();
+        log.append(&mut journal, size, 7).unwrap();
+        journal.commit(log.complete(size)).unwrap();
+        let operations = journal.read(location(0)..location(size), usize::MAX).unwrap();
+        let known = journal.known(location(0), &operations);
+        assert!(known.digests.iter().all(Option::is_none), "{size}");
+        journal.remember(location(0), &operations, &[Digest::default(); 6]);
+        log.check(&journal, 0..size, true, "without sums");
+    }
+    assert_eq!(std::fs::read_to_string(&of_sums).unwrap(), "in the way");
+    // When it is a folder again, what is appended from then on is known.
+    std::fs::remove_file(&of_sums).unwrap();
+    let journal = DiskJournal::open(place.path(), SMALL).unwrap();
+    log.check(&journal, 0..SIZE + 10, true, "with sums");
+    assert!(of_sums.is_dir());
+}
