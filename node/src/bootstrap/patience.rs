@@ -134,7 +134,8 @@ mod tests {
             ..all.clone()
         };
         // second, what is seen, operations fetched; whether it is the end
-        let stories: [(&str, &[(u64, &View, u64, bool)]); 7] = [
+        type Look<'a> = (u64, &'a View, u64, bool);
+        let stories: [(&str, &[Look<'_>]); 7] = [
             ("everybody was asked", &[(5, &all, 0, true)]),
             (
                 "an honest peer may be on its way, and had its time",
