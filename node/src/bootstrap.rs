@@ -3,6 +3,8 @@
 //! The engine waits for peers for as long as it takes (PEERS P2). Here is decided when that is too long, and what a sync
 //! that cannot end is called: no peer, no progress, or a target that nobody can prove.
 
+mod patience;
+
 use crate::config::Config;
 use crate::facts::{Doing, Facts, Stage};
 use crate::folder::{self, Database, Folder};
@@ -19,9 +21,10 @@ use cordee_protocol::sync::engine::{Channels, Engine};
 use cordee_protocol::sync::error::{Ended, Error as SyncError};
 use cordee_protocol::sync::progress::{Meter, Progress, Waiting};
 use cordee_protocol::sync::record::Recorder;
-use cordee_protocol::{Database as _, Location, Target};
+use cordee_protocol::{Database as _, Target};
 use cordee_resolver_p2p::{PeerReport, Shutdown, TotalsReport};
 use libp2p::Multiaddr;
+use patience::Patience;
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,10 +35,6 @@ pub use crate::watched::Watched;
 
 /// How often it is looked at whether a sync still gets on.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-/// How long a suspicion waits for peers that cannot be reached yet: liars must not win by being the first to answer.
-/// Long enough for a few dials that fail.
-const SUSPECT_AFTER: Duration = Duration::from_secs(10);
 
 /// How long only peers of other networks or kinds may have been reached before a sync ends, or for half of the time without peers:
 /// nothing that is waited for changes that.
@@ -312,10 +311,10 @@ async fn watch_over(
         let why = why::syncing(&progress, network.resolver().why(), &view);
         teller.on_look(Instant::now(), &why, &progress);
         let ops_per_s = meter.on_look(began.elapsed(), progress.fetched_ops);
-        patience.on_look(Instant::now(), view.usable(), &progress);
+        patience.on_look(Instant::now(), &view, &progress);
         let suspect = view.suspect.as_ref();
         if let Some(suspect) = suspect.filter(|suspect| suspect.root == *target.root())
-            && patience.is_suspect(!view.problems.is_empty())
+            && patience.is_suspect(suspect, &view)
         {
             return Error::Suspect {
                 target: target.into(),
@@ -352,56 +351,6 @@ async fn watch_over(
             ops_per_s,
             why,
         });
-    }
-}
-
-/// Since when there is nothing.
-#[derive(Debug)]
-struct Patience {
-    now: Instant,
-    peer_seen: Instant,
-    moved: Instant,
-    seen: (u64, Location),
-}
-
-impl Patience {
-    fn new(now: Instant) -> Self {
-        Self {
-            now,
-            peer_seen: now,
-            moved: now,
-            seen: (0, Location::ZERO),
-        }
-    }
-
-    fn on_look(&mut self, now: Instant, peers: usize, progress: &Progress) {
-        self.now = now;
-        if progress.waiting == Waiting::Finish {
-            // At the target nothing is wanted of anybody.
-            (self.peer_seen, self.moved) = (now, now);
-        }
-        if peers > 0 {
-            self.peer_seen = now;
-        }
-        let seen = (progress.fetched_ops, progress.size);
-        if seen != self.seen {
-            (self.moved, self.seen) = (now, seen);
-        }
-    }
-
-    fn without_peers(&self) -> Duration {
-        self.now - self.peer_seen
-    }
-
-    fn without_progress(&self) -> Duration {
-        self.now - self.moved
-    }
-
-    /// Whether a suspicion of the policy is the end: never once an answer has verified, and not as long as one of the
-    /// addresses that are still `unreached` may be an honest peer's.
-    fn is_suspect(&self, unreached: bool) -> bool {
-        let (fetched, _) = self.seen;
-        fetched == 0 && (!unreached || self.without_progress() >= SUSPECT_AFTER)
     }
 }
 
@@ -443,53 +392,5 @@ fn ended_because(error: SyncError<Local, Shutdown>, target: &Target) -> Error {
     Error::Suspect {
         target: target.clone().into(),
         what,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patience_ends_without_peers_or_without_progress() {
-        let start = Instant::now();
-        let mut patience = Patience::new(start);
-        let mut progress = Progress::default();
-        // seconds, peers, operations fetched; seconds without peers, without progress
-        for (at, peers, fetched, alone, stuck) in [
-            (1, 0, 0, 1, 1),
-            (2, 1, 0, 0, 2),
-            (3, 1, 5, 0, 0),
-            (4, 0, 6, 1, 0),
-            (9, 0, 6, 6, 5),
-        ] {
-            progress.fetched_ops = fetched;
-            patience.on_look(start + Duration::from_secs(at), peers, &progress);
-            let got = (
-                patience.without_peers().as_secs(),
-                patience.without_progress().as_secs(),
-            );
-            assert_eq!(got, (alone, stuck), "after {at} s");
-        }
-    }
-
-    #[test]
-    fn a_suspicion_waits_for_peers_and_ends_with_the_first_proof() {
-        for (case, at, unreached, fetched, expected) in [
-            ("everybody was asked", 0, false, 0, true),
-            ("an honest peer may be on its way", 1, true, 0, false),
-            ("it had its time", 10, true, 0, true),
-            ("somebody has proven a part", 60, false, 1, false),
-        ] {
-            let start = Instant::now();
-            let mut patience = Patience::new(start);
-            let progress = Progress {
-                fetched_ops: fetched,
-                ..Progress::default()
-            };
-            patience.on_look(start, 3, &progress);
-            patience.on_look(start + Duration::from_secs(at), 3, &progress);
-            assert_eq!(patience.is_suspect(unreached), expected, "{case}");
-        }
     }
 }

@@ -42,7 +42,7 @@ use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, dns, metrics, noise, quic, swarm, tcp, yamux};
 use prometheus_client::registry::Registry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -89,8 +89,12 @@ pub struct View {
     pub external: Vec<Multiaddr>,
     /// Connected peers, and those of them that will not be asked, with the reason. Bounded by the connection limit.
     pub connected: BTreeMap<PeerId, Option<String>>,
+    /// Those of them that told what they serve, and will be asked.
+    pub ready: BTreeSet<PeerId>,
     /// Addresses to stay connected to that are not connected, and why.
     pub problems: Vec<(Multiaddr, String)>,
+    /// Peers that were found or are remembered from before, and are being dialled or wait for it. At most 256.
+    pub coming: usize,
     /// The target that the peers' answers made suspect, the newest.
     pub suspect: Option<Suspect>,
 }
@@ -113,6 +117,11 @@ impl View {
             .values()
             .filter(|rejected| rejected.is_none())
             .count()
+    }
+
+    /// Whether nobody is missing who may still turn up: neither a listed peer nor one that was found.
+    pub fn is_complete(&self) -> bool {
+        self.problems.is_empty() && self.coming == 0
     }
 }
 

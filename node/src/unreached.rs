@@ -31,7 +31,7 @@ impl Unreached {
             return None;
         }
         let alone = *self.alone.get_or_insert(now);
-        if view.problems.is_empty() && !view.connected.is_empty() {
+        if view.is_complete() && !view.connected.is_empty() {
             self.strangers.get_or_insert(now);
         } else {
             self.strangers = None;
@@ -47,7 +47,8 @@ impl Unreached {
         })
     }
 
-    /// How long every listed address has been reached, and nobody there is of this node's network and kind.
+    /// How long everybody who is listed, remembered or was found has been reached or given up, and nobody there is of this node's
+    /// network and kind.
     pub(crate) fn strangers_for(&self, now: Instant) -> Duration {
         self.strangers.map_or(Duration::ZERO, |since| now - since)
     }
@@ -130,11 +131,16 @@ mod tests {
     }
 
     #[test]
-    fn only_strangers_are_those_of_other_networks_while_no_listed_address_is_missing() {
+    fn only_strangers_are_those_of_other_networks_while_nobody_is_missing() {
         let strange = Some("serves network \"b\", this node is on \"a\"");
+        let coming = View {
+            coming: 1,
+            ..view(&[strange], &[])
+        };
         for (case, view, expected) in [
             ("all are strangers", view(&[strange, strange], &[]), 5),
             ("one address may be a friend's", view(&[strange], &["refused"]), 0),
+            ("one who is remembered may be", coming, 0),
             ("one is a friend", view(&[strange, None], &[]), 0),
             ("nobody", view(&[], &[]), 0),
         ] {

@@ -152,6 +152,9 @@ impl Drive {
         loop {
             self.dial();
             self.dial_found();
+            if self.finding.coming(Instant::now()) != self.view.borrow().coming {
+                self.tell_missing();
+            }
             self.look_for_peers();
             self.remember();
             self.ask_relays();
@@ -214,7 +217,7 @@ impl Drive {
                 Err(error) => self.dialing.on_refused(now, route, &dial_reason(&error)),
             }
         }
-        self.tell_problems();
+        self.tell_missing();
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -252,7 +255,7 @@ impl Drive {
                 self.view.send_modify(|view| {
                     view.connected.entry(peer_id).or_default();
                 });
-                self.tell_problems();
+                self.tell_missing();
                 if num_established.get() == 1 {
                     self.on_link(peer_id, endpoint.get_remote_address());
                     self.finding.on_connected(now, peer_id, endpoint.is_dialer());
@@ -279,8 +282,11 @@ impl Drive {
                 if let Some(believing) = &self.checkpoints.believing {
                     believing.on_disconnected(&peer_id);
                 }
+                // First, as somebody who is neither connected nor missing would not be waited for.
+                self.tell_missing();
                 self.view.send_modify(|view| {
                     view.connected.remove(&peer_id);
+                    view.ready.remove(&peer_id);
                 });
             }
             SwarmEvent::OutgoingConnectionError {
@@ -298,7 +304,7 @@ impl Drive {
                 if let Some(peer) = peer_id {
                     self.finding.on_failed(now, peer);
                 }
-                self.tell_problems();
+                self.tell_missing();
             }
             SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => {
                 self.metrics
@@ -346,13 +352,13 @@ impl Drive {
                 self.finding.on_good(peer);
                 self.remembering.on_change(Instant::now());
                 self.places.on_useful(peer);
-                self.judge(&peer, None);
+                self.judge(peer, None);
             }
             Event::Rejected { peer, reason } => {
                 tracing::warn!(%peer, reason, "a peer will not be asked");
                 self.places.on_useless(Instant::now(), peer);
                 self.on_useless(peer);
-                self.judge(&peer, Some(reason));
+                self.judge(peer, Some(reason));
             }
             // The behaviour logs what it does to peers.
             Event::TargetSuspect { root, size, peers } => {
@@ -364,20 +370,26 @@ impl Drive {
     }
 
     /// Note whether a connected peer will be asked.
-    fn judge(&self, peer: &PeerId, rejected: Option<String>) {
-        self.view
-            .send_if_modified(|view| match view.connected.get_mut(peer) {
-                Some(known) if *known != rejected => {
-                    *known = rejected;
-                    true
-                }
-                _ => false,
-            });
+    fn judge(&self, peer: PeerId, rejected: Option<String>) {
+        self.view.send_if_modified(|view| {
+            let Some(known) = view.connected.get_mut(&peer) else {
+                return false;
+            };
+            let is_other = *known != rejected;
+            *known = rejected;
+            let is_new = match known {
+                None => view.ready.insert(peer),
+                Some(_) => view.ready.remove(&peer),
+            };
+            is_other || is_new
+        });
     }
 
-    fn tell_problems(&self) {
+    /// Note who is not connected and may still be.
+    fn tell_missing(&self) {
+        let (problems, coming) = (self.dialing.problems(), self.finding.coming(Instant::now()));
         self.view
-            .send_modify(|view| view.problems = self.dialing.problems());
+            .send_modify(|view| (view.problems, view.coming) = (problems, coming));
     }
 }
 

@@ -205,6 +205,17 @@ impl<P: Copy + Ord> Finding<P> {
         self.waiting().map(|(_, at)| at).min().filter(|_| room > 0)
     }
 
+    /// Peers that are being dialled or wait for it: not those that are left alone, and nobody waits while no more are wanted.
+    pub(super) fn coming(&self, now: Instant) -> usize {
+        let away = (self.candidates.iter()).filter(|(peer, _)| !self.connected.contains_key(peer));
+        let is_wanted = self.wanted() > 0;
+        away.filter(|(_, candidate)| match candidate.state {
+            State::Waiting(at) => is_wanted && at <= now + 2 * LONGEST_PAUSE,
+            State::Dialing => true,
+        })
+        .count()
+    }
+
     /// Whether more peers are wanted than are connected.
     pub(super) fn is_short(&self) -> bool {
         self.wanted() > 0

@@ -1,3 +1,4 @@
+mod missing;
 mod walks;
 
 use super::*;

@@ -148,3 +148,35 @@ fn those_that_were_of_use_are_remembered_and_the_connected_ones_first() {
     finding.on_useless(start, last);
     assert!(finding.good().iter().all(|(peer, _)| *peer != last));
 }
+
+#[test]
+fn those_are_coming_that_are_dialled_or_wait_for_it() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let mut finding = Finding::new(2, 16, 1);
+    assert_eq!(finding.coming(at(0)), 0);
+    for peer in 0..2 {
+        finding.on_found(at(0), peer, address(peer));
+    }
+    assert_eq!(finding.coming(at(0)), 2, "they wait");
+    assert_eq!(finding.due(at(0)).len(), 2);
+    assert_eq!(finding.coming(at(0)), 2, "they are dialled");
+    finding.on_failed(at(1), 0);
+    finding.on_connected(at(1), 1, true);
+    assert_eq!(finding.coming(at(1)), 1, "one is dialled again");
+    finding.on_useless(at(1), 1);
+    finding.on_disconnected(at(1), 1);
+    assert_eq!(finding.coming(at(1)), 1, "a stranger is left alone");
+    for peer in 8..10 {
+        finding.on_connected(at(2), peer, false);
+        finding.on_connected(at(2), peer + 10, true);
+    }
+    assert_eq!(finding.coming(at(2)), 0, "there are enough");
+    for peer in 8..20 {
+        finding.on_disconnected(at(3), peer);
+    }
+    for failure in 1..FAILURES {
+        finding.on_failed(at(3 + u64::from(failure)), 0);
+    }
+    assert_eq!(finding.coming(at(9)), 0, "it is forgotten");
+}
