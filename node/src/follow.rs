@@ -6,7 +6,8 @@
 //!   a database                    each later checkpoint by a sync beside it ([`Following`]); it answers meanwhile
 //!   too far behind for that       the log goes on by a sync into the folder, which serves nothing until its end
 //!   a fork                        nothing any more; what is held is served on
-//!   unsigned writes of its own    apart from the log to follow, they are no fork: the node ends and says so (`held`)
+//!   unsigned writes of its own    apart from the log to follow, they are no fork: the node ends and says so (`held`); if nobody
+//!                                 has shown that, it serves on, and says what is in the way
 //!   the publisher                 signs what was committed, and follows nobody
 //! ```
 //! One task, so there is one sync at a time. Decides by [`Believing`] alone which target is next.
@@ -19,7 +20,7 @@ mod held;
 mod sign;
 mod syncing;
 
-use self::syncing::{Course, STALLED_AFTER};
+use self::syncing::{Course, Gap};
 use crate::believing::Believing;
 use crate::facts::{Doing, Stage};
 use crate::folder::{Database, Folder};
@@ -41,6 +42,9 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// After a failure of its own, a node tries again after so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// After as much as may wait in memory was fetched for nothing, a node tries again after so long.
+const FETCHED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Behind by more operations than this, a node says that it is syncing, and is not ready.
 const READY_WITHIN: u64 = 100_000;
@@ -74,7 +78,11 @@ enum Halt {
     /// Nothing is to be done but to wait for something newer.
     Wait,
     /// The log has to be gone on with by a sync into the folder.
-    Anew(String),
+    Anew {
+        why: String,
+        /// Whether peers have proven that what is held is of the target's log.
+        tied: bool,
+    },
     /// The target is of another log.
     Fork(String),
     /// Our own trouble.
@@ -109,12 +117,14 @@ impl Follower {
                 published = Instant::now();
             }
             if !publishes {
-                match self.go_on(&mut news).await {
+                match self.go_on(&mut news, began).await {
                     Ok(true) => continue,
                     Ok(false) | Err(Halt::Wait) => {}
-                    Err(Halt::Anew(why)) => {
-                        if let Some(own) = self.own(began).await {
-                            return self.refuse(own.in_the_way(self.folder.path(), &why));
+                    Err(Halt::Anew { why, tied }) => {
+                        if let Some(own) = self.own_unless(tied, began).await {
+                            self.stay(own.in_the_way(self.folder.path(), &why));
+                            tokio::time::sleep(FETCHED_AGAIN_AFTER).await;
+                            continue;
                         }
                         tracing::warn!(
                             "{why}; the log is brought up by a sync into the folder, and nothing is served until then"
@@ -144,6 +154,12 @@ impl Follower {
             self.tell(&mut told);
             self.rest(&mut news, publishes.then_some(every)).await;
         }
+    }
+
+    /// Leave the database as it is and serve on, saying `why`.
+    fn stay(&self, why: String) {
+        tracing::warn!("{why}");
+        self.stage.set(Doing::Failed(why, self.shelf.get()));
     }
 
     /// Leave the database as it is, and let the node end with `why`.
@@ -188,7 +204,9 @@ impl Follower {
     }
 
     /// Take one step towards the newest checkpoint. Whether there was one to take.
-    async fn go_on(&self, news: &mut watch::Receiver<u64>) -> Result<bool, Halt> {
+    ///
+    /// - `began`: the size of the database when the process began.
+    async fn go_on(&self, news: &mut watch::Receiver<u64>, began: Location) -> Result<bool, Halt> {
         match (self.shelf.get(), self.wanted()) {
             (None, None) => {
                 self.stage.set(Doing::Empty);
@@ -198,7 +216,7 @@ impl Follower {
             (Some(database), wanted) => {
                 let size = size_of(&database);
                 if let Some(target) = wanted.filter(|target| target.end() > size) {
-                    self.follow(&database, target, news).await?;
+                    self.follow(&database, target, news, began).await?;
                     return Ok(true);
                 }
                 self.check_newest(&database)?;
@@ -256,6 +274,7 @@ impl Follower {
         database: &Shared,
         target: Target,
         news: &mut watch::Receiver<u64>,
+        began: Location,
     ) -> Result<(), Halt> {
         let size = size_of(database);
         let local = match Following::open(database, &target) {
@@ -263,12 +282,10 @@ impl Follower {
             Err(error) => return Err(halt_of(&error)),
         };
         let near = target.end().since(size) <= READY_WITHIN;
-        let gap = (target.start() > size).then(|| {
-            format!(
-                "operations from {size} on came from nobody for {} s, and the target starts at {}",
-                STALLED_AFTER.as_secs(),
-                target.start()
-            )
+        let gap = (target.start() > size).then(|| Gap {
+            from: size,
+            start: target.start(),
+            began,
         });
         let target = local.target().clone();
         let halt = |error: &following::Error| {
@@ -311,7 +328,10 @@ fn size_of(database: &Shared) -> Location {
 fn halt_of(error: &following::Error) -> Halt {
     match error {
         following::Error::Behind(Behind::Passed { .. }) => Halt::Wait,
-        following::Error::Behind(behind @ Behind::Far { .. }) => Halt::Anew(behind.to_string()),
+        following::Error::Behind(behind @ Behind::Far { .. }) => Halt::Anew {
+            why: behind.to_string(),
+            tied: false,
+        },
         following::Error::Behind(behind @ Behind::Fork { .. }) => Halt::Fork(behind.to_string()),
         error => Halt::Failed(cause(error)),
     }

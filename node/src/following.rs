@@ -117,10 +117,12 @@ impl cordee_protocol::Database for Following {
 mod tests {
     use super::*;
     use crate::folder::Folder;
+    use crate::follow::cause;
     use crate::runtime::TokioRuntime;
     use cordee_protocol::Journal;
     use cordee_protocol::db::Batch;
     use cordee_protocol::log::Mark;
+    use cordee_protocol::mmr::shape::peaks;
     use cordee_protocol::sync::engine::{Channels, Engine};
     use cordee_protocol::sync::plan::Config;
     use cordee_protocol::testing::source::{MemoryDb, Scripted, database, grow};
@@ -164,6 +166,10 @@ mod tests {
         resolver: &Scripted,
     ) -> Result<(), String> {
         let local = Following::open(copy, target).map_err(|error| error.to_string())?;
+        run(local, resolver).await
+    }
+
+    async fn run(local: Following, resolver: &Scripted) -> Result<(), String> {
         let target = local.target();
         let runtime = Arc::new(TokioRuntime::current());
         let engine = Engine::new(
@@ -174,12 +180,7 @@ mod tests {
             runtime,
             Channels::default(),
         );
-        engine.run().await.map_err(|error| {
-            use std::error::Error as _;
-            error
-                .source()
-                .map_or_else(|| error.to_string(), ToString::to_string)
-        })
+        engine.run().await.map_err(|error| cause(&error))
     }
 
     #[tokio::test]
@@ -221,6 +222,46 @@ mod tests {
         let mut copy = copy.write().unwrap();
         assert_eq!(copy.root(), before);
         copy.apply(&Batch::new(), None).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_damaged_peak_of_what_is_held_is_named_and_is_no_fork() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = folder(&place);
+        let (mut source, copy) = pair(&folder);
+        // What lies in the tail is in memory as well: in the files it all is when it was closed.
+        drop(copy);
+        let copy = Arc::new(RwLock::new(folder.publisher().unwrap()));
+        let size = source.log().size();
+        grow(&mut source, 100, 3, 12);
+        let resolver = Scripted::honest(source.log().journal().clone());
+        let before = copy.read().unwrap().root();
+        let nodes = std::fs::read_dir(folder.data().join("nodes")).unwrap();
+        let files: Vec<_> = nodes.map(|entry| entry.unwrap().path()).collect();
+        let [file] = &files[..] else { panic!("{files:?}") };
+        for peak in peaks(size) {
+            let at = 32 * peak.position().get();
+            let flip = || {
+                let mut bytes = std::fs::read(file).unwrap();
+                bytes[at as usize + 5] ^= 4;
+                std::fs::write(file, bytes).unwrap();
+            };
+            let is_named = |said: &str| {
+                let place = format!("{} is damaged at byte {at}", file.display());
+                assert!(said.contains(&place), "{said}");
+            };
+            // While its batches come, and before it is opened for a target.
+            let local = Following::open(&copy, &source.target()).unwrap();
+            flip();
+            is_named(&run(local, &resolver).await.unwrap_err());
+            let error = Following::open(&copy, &source.target()).unwrap_err();
+            assert!(!matches!(error, Error::Behind(_)), "{error}");
+            is_named(&cause(&error));
+            flip();
+        }
+        assert_eq!(copy.read().unwrap().root(), before);
+        follow(&copy, &source.target(), &resolver).await.unwrap();
+        assert_eq!(copy.read().unwrap().root(), source.root());
     }
 
     #[tokio::test]

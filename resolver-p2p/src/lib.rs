@@ -52,6 +52,7 @@ pub use event::Event;
 #[cfg(feature = "lies")]
 pub use manner::{Delivery, Manner};
 pub use metrics::Metrics;
+pub use policy::Offers;
 pub use report::{OffenceReport, PeerReport, RequestReport, TotalsReport};
 pub use reputation::Reputation;
 pub use resolver::{Resolver, Shutdown};

@@ -3,12 +3,12 @@
 //! An answer's bytes come to the fetch that waits for them and are decoded there, in the caller's task. What is not an
 //! answer of the asked shape goes back to the policy, which asks elsewhere; the caller sees only the answer.
 
-use crate::policy::{FetchId, Turn};
+use crate::policy::{FetchId, Offers, Turn};
 use crate::report::{PeerReport, RequestReport, TotalsReport};
 use crate::shared::{Received, Shared, Verdict};
 use cordee_protocol::sync;
 use cordee_protocol::wire::{Answer, Ask};
-use cordee_protocol::{Digest, FetchResult, Request};
+use cordee_protocol::{Digest, FetchResult, Location, Request};
 use libp2p::PeerId;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -81,6 +81,11 @@ impl Resolver {
     /// Counts since the start.
     pub fn totals(&self) -> TotalsReport {
         self.shared.lock().policy.totals().into()
+    }
+
+    /// Who may be asked, and who of these says to hold the operation at `at`.
+    pub fn offers(&self, at: Location) -> Offers {
+        self.shared.lock().policy.offers(at)
     }
 
     /// Why nothing moves, as a sentence; `None` if something does, or nothing is wanted.

@@ -20,7 +20,8 @@ use std::fmt::Write;
     after_help = "Examples:\n  cordee run -C alps --listen /ip4/0.0.0.0/tcp/7370 --http 127.0.0.1:7371\n  \
                         CORDEE_TRUST__SIGNERS=12D3KooW.. cordee run -C joiner --peer /dns/alps.example.org/tcp/7370\n\n\
                         The target that it prints is what `cordee sync --target` takes.\nExit codes: 0 stopped, 1 failed, 2 wrong \
-                        usage, 3 the folder holds writes of its own that are not of the history that is trusted."
+                        usage, 3 the folder holds writes of its own that were \
+                        shown not to be of the history that is trusted. A network that is silent or gone ends no node."
 )]
 pub(super) struct Run {
     #[command(flatten)]

@@ -2,8 +2,10 @@
 //!
 //! # Writes of its own
 //! A folder whose database was written here may hold what no accepted checkpoint vouches for: then it perhaps is nowhere else. It is
-//! no fork, as nobody has signed it, and it is not for the node to throw away: the node ends and says so ([`Own`]). What was followed
-//! in this process came from others, and is no such thing.
+//! no fork, as nobody has signed it, and it is not for the node to throw away ([`Own`]). Where it is shown not to be of the log to
+//! follow, the node ends and says so. Where it would have to go and nobody has shown that, as those who have what comes next are not
+//! there, the node says what is in the way and goes on serving and asking. What was followed in this process came from others, and
+//! is no such thing.
 
 use super::{Follower, Halt, size_of};
 use crate::source::Shared;
@@ -72,6 +74,11 @@ impl Follower {
             ops: size.since(from),
             behind: behind.map(|signed| signed.checkpoint().height),
         })
+    }
+
+    /// As [`Self::own`]; nothing if it is `tied`: what peers have proven to be of a signed log they have as well.
+    pub(super) async fn own_unless(&self, tied: bool, began: Location) -> Option<Own> {
+        if tied { None } else { self.own(began).await }
     }
 
     /// The newest accepted checkpoint whose root is held.

@@ -5,10 +5,11 @@ use crate::bootstrap::Watched;
 use crate::facts::Doing;
 use crate::runtime::TokioRuntime;
 use crate::why::{self, Teller};
-use cordee_protocol::Target;
 use cordee_protocol::sync::engine::{Channels, Engine};
 use cordee_protocol::sync::error::{Ended, Error as SyncError};
 use cordee_protocol::sync::progress::{Meter, Progress};
+use cordee_protocol::{Location, Target};
+use cordee_resolver_p2p::Offers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -16,9 +17,12 @@ use tokio::sync::{mpsc, watch};
 /// How often a sync's progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// A sync beside the database that brings nothing for so long is given up for one into the folder, where the target starts above
-/// what is held: who holds what lies between may be nobody any more.
-pub(super) const STALLED_AFTER: Duration = Duration::from_secs(30);
+/// A sync beside the database is given up for one into the folder where the target starts above what is held, and none of those
+/// who may be asked has said for so long to hold what lies between.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+/// The same where somebody says to hold it and brings nothing: to say so costs nothing.
+const WITHHELD_AFTER: Duration = Duration::from_secs(300);
 
 /// Targets that wait for an engine; what comes beyond is newer and comes again.
 const UPDATES: usize = 16;
@@ -26,10 +30,58 @@ const UPDATES: usize = 16;
 /// Where a sync goes, and what is said of it.
 pub(super) struct Course {
     pub(super) target: Target,
-    /// What to say if nothing comes; without, it is waited for.
-    pub(super) gap: Option<String>,
+    /// What nobody may hold any more; without, it is waited for.
+    pub(super) gap: Option<Gap>,
     /// Whether the database counts as following meanwhile.
     pub(super) near: bool,
+}
+
+/// Operations between what is held and the target's start.
+pub(super) struct Gap {
+    /// The first of them.
+    pub(super) from: Location,
+    /// Where the target starts.
+    pub(super) start: Location,
+    /// The size of the database when the process began.
+    pub(super) began: Location,
+}
+
+impl Gap {
+    fn why(&self) -> String {
+        format!(
+            "operations from {} on come from nobody who is connected, and the target starts at {}",
+            self.from, self.start
+        )
+    }
+}
+
+/// Since when nothing came, though there was somebody to ask.
+struct Silence {
+    quiet: Duration,
+    /// And nobody said to have it.
+    lacking: Duration,
+    fetched: u64,
+}
+
+impl Silence {
+    fn new(now: Duration) -> Self {
+        Self {
+            quiet: now,
+            lacking: now,
+            fetched: 0,
+        }
+    }
+
+    /// Whether it has lasted too long. That of a network without peers never has.
+    fn on_look(&mut self, now: Duration, fetched: u64, offers: Offers) -> bool {
+        if fetched > self.fetched || offers.peers == 0 {
+            (self.quiet, self.lacking, self.fetched) = (now, now, fetched);
+        }
+        if offers.holding > 0 {
+            self.lacking = now;
+        }
+        now.saturating_sub(self.lacking) >= STALLED_AFTER || now.saturating_sub(self.quiet) >= WITHHELD_AFTER
+    }
 }
 
 impl Follower {
@@ -44,6 +96,7 @@ impl Follower {
         halt: impl Fn(&D::Error) -> Halt,
     ) -> Result<D::Output, Halt> {
         let (progress, seen) = watch::channel(Progress::default());
+        let last = seen.clone();
         let (updates, update_rx) = mpsc::channel(UPDATES);
         let channels = Channels {
             progress: Some(progress),
@@ -62,7 +115,10 @@ impl Follower {
         tokio::select! {
             ended = engine.run() => ended.map_err(|error| match error {
                 SyncError::Ended(ended @ Ended::Fork { .. }) => Halt::Fork(ended.to_string()),
-                SyncError::Database(error) => halt(&error),
+                SyncError::Database(error) => match halt(&error) {
+                    Halt::Anew { why, .. } => Halt::Anew { why, tied: last.borrow().tied },
+                    halt => halt,
+                },
                 error => Halt::Failed(cause(&error)),
             }),
             halt = self.watch(course, seen, updates, news) => Err(halt),
@@ -80,15 +136,19 @@ impl Follower {
         let Course { target, gap, near } = course;
         let (began, mut meter) = (Instant::now(), Meter::default());
         let mut teller = Teller::new(began);
-        let (mut moved, mut fetched) = (began, 0);
+        let (mut silence, mut in_the_way) = (Silence::new(Duration::ZERO), false);
         let mut newest = target.end();
         let watched = watch::Sender::new(Watched::default());
         let aim = watch::Sender::new(target);
-        if !near {
-            self.stage.set(Doing::Syncing {
+        let stage = || match self.shelf.get().filter(|_| near) {
+            Some(database) => Doing::Serving(database),
+            None => Doing::Syncing {
                 watched: watched.subscribe(),
                 target: aim.subscribe(),
-            });
+            },
+        };
+        if !near {
+            self.stage.set(stage());
         }
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -105,13 +165,22 @@ impl Follower {
                 }
             }
             let progress = seen.borrow().clone();
-            if progress.fetched_ops > fetched {
-                (moved, fetched) = (Instant::now(), progress.fetched_ops);
-            }
-            if let Some(why) = &gap
-                && moved.elapsed() >= STALLED_AFTER
-            {
-                return Halt::Anew(why.clone());
+            if let Some(gap) = &gap {
+                let offers = self.resolver.offers(gap.from);
+                let was = in_the_way;
+                in_the_way = silence.on_look(began.elapsed(), progress.fetched_ops, offers);
+                match (was, in_the_way) {
+                    (false, true) => {
+                        let (why, tied) = (gap.why(), progress.tied);
+                        let Some(own) = self.own_unless(tied, gap.began).await else {
+                            return Halt::Anew { why, tied };
+                        };
+                        // Who has it may come yet.
+                        self.stay(own.in_the_way(self.folder.path(), &why));
+                    }
+                    (true, false) => self.stage.set(stage()),
+                    _ => {}
+                }
             }
             let why = why::syncing(&progress, self.resolver.why(), &self.view.borrow());
             teller.on_look(Instant::now(), &why, &progress);
@@ -121,6 +190,65 @@ impl Follower {
                 why,
                 progress,
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_silence_of_those_who_are_there_counts_and_longer_where_somebody_says_to_hold_it() {
+        let [nobody, lacking, holding] =
+            [(0, 0), (3, 0), (3, 1)].map(|(peers, holding)| Offers { peers, holding });
+        let (short, long) = (STALLED_AFTER.as_secs(), WITHHELD_AFTER.as_secs());
+        // Until when who is there, with how many operations fetched, each second; when it is too long.
+        for (case, steps, expected) in [
+            ("nobody", vec![(9 * long, nobody, 0)], None),
+            ("without it", vec![(long, lacking, 0)], Some(short)),
+            ("withheld", vec![(2 * long, holding, 0)], Some(long)),
+            (
+                "they come late",
+                vec![(100, nobody, 0), (200, lacking, 0)],
+                Some(99 + short),
+            ),
+            (
+                "they go",
+                vec![(20, lacking, 0), (40, nobody, 0), (long, lacking, 0)],
+                Some(39 + short),
+            ),
+            (
+                "it goes",
+                vec![(100, holding, 0), (long, lacking, 0)],
+                Some(99 + short),
+            ),
+            (
+                "it comes and goes",
+                vec![(20, lacking, 0), (21, holding, 0), (long, lacking, 0)],
+                Some(20 + short),
+            ),
+            (
+                "something comes",
+                vec![(20, lacking, 0), (long, lacking, 5)],
+                Some(20 + short),
+            ),
+            (
+                "all of it",
+                vec![(20, lacking, 0), (21, holding, 5), (40, holding, 90)],
+                None,
+            ),
+        ] {
+            let mut silence = Silence::new(Duration::ZERO);
+            let (mut now, mut found) = (0, None);
+            for (until, offers, fetched) in steps {
+                while now < until && found.is_none() {
+                    let too_long = silence.on_look(Duration::from_secs(now), fetched, offers);
+                    found = too_long.then_some(now);
+                    now += 1;
+                }
+            }
+            assert_eq!(found, expected, "{case}");
         }
     }
 }

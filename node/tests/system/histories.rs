@@ -2,24 +2,25 @@
 
 use crate::network::{Network, batch, follows, get, until, write};
 use crate::nodes::{Node, Serving};
+use crate::retention::set;
 use cordee_node::checkpoints::read_file;
 use libp2p::identity::Keypair;
 use serde_json::Value;
 use std::path::Path;
 
-/// Everything that is in `from`.
+/// The file `from`, or everything that is in it.
 fn copy_files(from: &Path, to: &Path) {
+    if from.is_file() {
+        std::fs::copy(from, to).unwrap();
+        return;
+    }
+    std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let (from, to) = {
             let entry = entry.unwrap();
             (entry.path(), to.join(entry.file_name()))
         };
-        if from.is_dir() {
-            std::fs::create_dir_all(&to).unwrap();
-            copy_files(&from, &to);
-        } else {
-            std::fs::copy(&from, &to).unwrap();
-        }
+        copy_files(&from, &to);
     }
 }
 
@@ -212,6 +213,71 @@ fn writes_that_nobody_signed_are_no_fork_and_a_node_under_the_policy_of_others_l
         let evidence = |name: &std::ffi::OsString| name.to_string_lossy().contains("fork");
         assert!(!names.iter().any(evidence), "{case}: {names:?}");
     }
+}
+
+#[test]
+fn writes_that_nobody_signed_stay_served_where_the_network_has_nothing_from_so_far_back() {
+    let network = Network::new();
+    let own = network.node("own");
+    own.apply(&[batch(90)]);
+    set(&network.publisher, "\"state\"");
+    network
+        .publisher
+        .apply(&(0..60).map(|n| batch(n % 5)).collect::<Vec<_>>());
+    let publisher = network.publisher();
+    let state = write(&publisher, 1);
+    let before = (own.record(), size(&own));
+    let settings = [("CORDEE_NETWORK__PEERS", publisher.address("tcp"))];
+    let node = network.serve(&own, &settings);
+    let status = until("it says what is in the way", || {
+        let status = get(&node, "/v1/status");
+        (status["state"] == "failed").then_some(status)
+    });
+    let why = status["why"].as_str().unwrap();
+    let says = [
+        "signed by no trusted signer",
+        "come from nobody who is connected",
+        "cordee export -C ",
+    ];
+    assert!(says.iter().all(|words| why.contains(words)), "{why}");
+    assert_eq!(status["size"].as_u64(), Some(before.1));
+    assert_ne!(status["target"]["root"], state["root"]);
+    // Nor does it end when they are gone.
+    drop(publisher);
+    until("it waits for peers", || {
+        let status = get(&node, "/v1/status");
+        (status["state"] != "failed" && status["peers"] == 0).then_some(())
+    });
+    let key = "5a".repeat(32);
+    assert_eq!(get(&node, &format!("/v1/kv/{key}"))["value"], "5a");
+    drop(node);
+    assert_eq!((own.record(), size(&own)), before);
+}
+
+#[test]
+fn writes_that_nobody_signed_are_gone_on_from_where_peers_prove_that_they_have_them() {
+    let network = Network::new();
+    network.publisher.apply(&[batch(90)]);
+    // As if a publisher had moved: it knows no checkpoint.
+    let own = network.node("own");
+    for name in ["data", "written"] {
+        copy_files(&network.publisher.path().join(name), &own.path().join(name));
+    }
+    // More than may wait in memory.
+    let value = "00".repeat(1 << 20);
+    let large = |n: u8| {
+        format!(
+            "{{\"put\":[[\"{}\",\"{value}\"]]}}",
+            format!("{n:02x}").repeat(32)
+        )
+    };
+    network.publisher.apply(&(0..70).map(large).collect::<Vec<_>>());
+    let publisher = network.publisher();
+    let state = write(&publisher, 1);
+    let node = network.serve(&own, &[("CORDEE_NETWORK__PEERS", publisher.address("tcp"))]);
+    follows(&node, &state);
+    let log = std::fs::read_to_string(own.log()).unwrap();
+    assert!(log.contains("bytes are missing"), "{log}");
 }
 
 /// How many operations it holds at rest.

@@ -25,7 +25,8 @@ fn start(node: &Node) -> u64 {
     json(&output)["start"].as_u64().unwrap()
 }
 
-fn set(node: &Node, keep: &str) {
+/// Let it keep so much.
+pub(crate) fn set(node: &Node, keep: &str) {
     let path = node.path().join("cordee.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("keep = 1000000", &format!("keep = {keep}"))).unwrap();

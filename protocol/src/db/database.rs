@@ -320,12 +320,11 @@ impl<J: Journal, I: Index> Db<J, I> {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if they do not lead from here to the target's root, [`Error::Malformed`] if they are of no database
-    /// of this kind, and then nothing has changed; else [`Error::Log`] or [`Error::Index`], and the database must be opened
-    /// again.
+    /// of this kind, [`Error::Log`] if a stored peak is damaged, and then nothing has changed; else [`Error::Log`] or
+    /// [`Error::Index`], and the database must be opened again.
     pub fn extend(&mut self, target: &Target, batches: &[Verified]) -> Outcome<(), J> {
         let size = self.log.size();
-        let peaks = self.log.pinned_nodes_at(size)?;
-        let mut edge = Edge::new(size, Some(&peaks));
+        let mut edge = Edge::new(size, Some(self.log.peaks()?));
         let mut probe = Keys::new(self.kind());
         probe.floor = self.keys.floor;
         for batch in batches {

@@ -1,11 +1,12 @@
 //! A journal that hashes what is appended: the log of a database (FORMAT F4.1, F4.10, F4.11).
 
-use super::check;
+use super::check::{self, Damage};
 use super::journal::{Journal, Mark};
 use super::operations::Operations;
 use crate::digest::Digest;
 use crate::mmr::nodes::peaks_at;
 use crate::mmr::proof::{self, Proof, prove};
+use crate::mmr::shape::peaks;
 use crate::mmr::{Edge, Elements, Frontier, Location, hash};
 use crate::sync::verify::Verified;
 use bytes::Bytes;
@@ -111,6 +112,23 @@ impl<J: Journal> Log<J> {
         self.frontier.size()
     }
 
+    /// The peaks over all operations, after a look at those that are stored: what others prove is held against them, and a
+    /// flipped bit there is to be damage, not another history.
+    ///
+    /// # Errors
+    /// The journal's [`Journal::damaged`] if one is not that of the memory; [`Error::Journal`].
+    pub(crate) fn peaks(&self) -> Result<&[Digest], Error<J::Error>> {
+        let known = self.frontier.peaks();
+        let stored = self.pinned_nodes_at(self.size())?;
+        let pairs = peaks(self.size()).zip(known.iter().zip(&stored));
+        match pairs.into_iter().find(|(_, (known, stored))| known != stored) {
+            Some((peak, _)) => Err(Error::Journal(
+                self.journal.damaged(Damage::Node(peak.position())),
+            )),
+            None => Ok(known),
+        }
+    }
+
     /// What it takes to hash on from here.
     pub(crate) fn frontier(&self) -> &Frontier {
         &self.frontier
@@ -136,12 +154,15 @@ impl<J: Journal> Log<J> {
     /// # Errors
     /// [`Error::Journal`], after which the log must be opened again.
     pub(crate) fn extend(&mut self, batches: &[Verified]) -> Result<(), Error<J::Error>> {
+        // From the peaks in memory: those that are stored may have changed since.
+        let mut edge = Edge::new(self.size(), Some(self.frontier.peaks()));
         for batch in batches {
             self.journal.append(batch.operations(), batch.nodes())?;
+            edge.join(&batch.range(), batch.nodes());
         }
-        let size = self.journal.bounds().end;
-        let peaks = peaks_at(&self.journal, size)?.ok_or(Error::MissingNodes(size))?;
-        self.frontier = Frontier::new(size, peaks).ok_or(Error::MissingNodes(size))?;
+        let (size, peaks) = (edge.size(), edge.peaks());
+        let frontier = peaks.and_then(|peaks| Frontier::new(size, peaks));
+        self.frontier = frontier.ok_or(Error::MissingNodes(size))?;
         Ok(())
     }
 

@@ -92,10 +92,14 @@ impl Edge {
         let Ok(_) = self.grow(range.end, node);
     }
 
+    /// The peaks, in peak order, if all are known.
+    pub fn peaks(&self) -> Option<Vec<Digest>> {
+        self.peaks.iter().map(|(_, digest)| *digest).collect()
+    }
+
     /// The root, if all peaks are known.
     pub fn root(&self) -> Option<Digest> {
-        let peaks: Option<Vec<_>> = self.peaks.iter().map(|(_, digest)| *digest).collect();
-        peaks.map(|peaks| hash::root(self.size, &peaks))
+        self.peaks().map(|peaks| hash::root(self.size, &peaks))
     }
 
     /// Where the first batch began that did not belong to what lay before it, as far as that is known.

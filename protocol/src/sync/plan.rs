@@ -230,6 +230,7 @@ impl Plan {
             size: self.held.size,
             end: self.target.end(),
             reused: self.reused(),
+            tied: self.anchors.is_tied(),
             fetched_ops: self.counts.operations,
             fetched_bytes: self.counts.bytes,
             batches: self.counts.batches,

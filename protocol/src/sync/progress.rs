@@ -17,6 +17,8 @@ pub struct Progress {
     pub end: Location,
     /// Operations that an earlier run had left.
     pub reused: u64,
+    /// Whether peers have proven that what an earlier run had left is of the log of a target.
+    pub tied: bool,
     /// Operations that have verified in this run.
     pub fetched_ops: u64,
     /// Their encoded bytes.

@@ -54,7 +54,7 @@ pub use config::Config;
 pub use escrow::Root;
 pub use fetch::{AttemptId, Failure, FetchId, Receipt, Turn};
 pub use memory::Record;
-pub use peer::{State, View};
+pub use peer::{Offers, State, View};
 pub use prefix::{NotAPrefix, Prefix};
 pub use score::{Ban, Misdeed, Offence, Standing};
 

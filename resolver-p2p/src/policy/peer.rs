@@ -157,6 +157,11 @@ impl Peer {
         }
     }
 
+    /// Whether it says that it holds the operation at `at`.
+    pub(super) fn holds(&self, at: Location) -> bool {
+        matches!(&self.claim, Claim::Serves(status) if status.oldest <= at && at < status.size)
+    }
+
     /// Whether it says that it can prove `size`.
     pub(super) fn serves(&self, size: Location) -> bool {
         matches!(&self.claim, Claim::Serves(status) if status.proves(size))
@@ -301,4 +306,13 @@ pub struct View<P> {
     pub ban: Option<Ban>,
     /// Its size, if it told one.
     pub size: Option<u64>,
+}
+
+/// Who may be asked, and what they say of one operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// Peers that are connected, let in and of this network, and have told what they serve.
+    pub peers: usize,
+    /// Those of them that say to hold it.
+    pub holding: usize,
 }

@@ -1,9 +1,9 @@
 //! What is known of peers, and why nothing moves, for people (P35).
 
 use super::fetch::Fetch;
-use super::peer::{Claim, Peer, View};
+use super::peer::{Claim, Offers, Peer, View};
 use super::{Action, Policy, Window};
-use cordee_protocol::Request;
+use cordee_protocol::{Location, Request};
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -30,6 +30,16 @@ impl<P: Copy + Ord> Policy<P> {
                 _ => None,
             },
         })
+    }
+
+    /// Who may be asked, and who of these says to hold the operation at `at`.
+    pub fn offers(&self, at: Location) -> Offers {
+        let mut offers = Offers::default();
+        for peer in self.peers.values().filter(|peer| peer.is_reachable()) {
+            offers.peers += 1;
+            offers.holding += usize::from(peer.holds(at));
+        }
+        offers
     }
 
     /// Every open request, oldest first, and who is asked for it.

@@ -59,14 +59,15 @@ impl Ahead {
     /// Go on from `log` to `target`; up to `max_bytes` of operations wait.
     ///
     /// # Errors
-    /// [`authenticated::Error`] of the log; inside, [`Behind`] if that is not the way to this target.
+    /// [`authenticated::Error`] of the log, also if a peak that it has stored is damaged; inside, [`Behind`] if that is not the way
+    /// to this target.
     pub fn new<J: Journal>(
         log: &Log<J>,
         target: Target,
         max_bytes: usize,
     ) -> Result<Result<Self, Behind>, authenticated::Error<J::Error>> {
         let base = log.size();
-        let peaks = log.pinned_nodes_at(base)?;
+        let peaks = log.peaks()?.to_vec();
         let ahead = Self {
             edge: Edge::new(base, Some(&peaks)),
             base,

@@ -28,6 +28,8 @@ pub(super) struct Anchors {
     /// What an earlier run has left: so many operations under this root; and since when that is asked about.
     prefix: Option<(Location, Digest)>,
     prefix_asked: Option<Duration>,
+    /// Whether what an earlier run has left was once found to be of a target's log.
+    tied: bool,
     /// The last answer for an anchor was refused: then no other request waits for anchors (W3.3).
     pub(super) refused: bool,
 }
@@ -125,6 +127,11 @@ impl Anchors {
         self.prefix.map(|(size, _)| size)
     }
 
+    /// Whether what an earlier run has left was found to be of the log of a target.
+    pub(super) fn is_tied(&self) -> bool {
+        self.tied
+    }
+
     /// An earlier run has left so many operations under this root, and that is asked about from now on.
     pub(super) fn set_prefix(&mut self, now: Duration, size: Location, root: Digest) {
         (self.prefix, self.prefix_asked) = (Some((size, root)), Some(now));
@@ -161,7 +168,11 @@ impl Anchors {
         }
         match self.prefix.take_if(|(size, _)| *size == at) {
             Some((_, own)) if own != *root => Tie::Foreign,
-            _ => Tie::Fine,
+            Some(_) => {
+                self.tied = true;
+                Tie::Fine
+            }
+            None => Tie::Fine,
         }
     }
 

@@ -27,6 +27,29 @@ fn p20_a_wrong_target_is_suspect_and_bans_nobody() {
 }
 
 #[test]
+fn who_may_be_asked_and_who_of_them_says_to_hold_an_operation_is_counted() {
+    let mut net = Net::new(2);
+    net.policy.on_status(net.now, 1, status("net", 500, 1000));
+    // Of another network, not heard yet, banned, and gone: none of them can be asked.
+    for peer in 2..6 {
+        net.policy.on_connected(net.now, peer, None);
+    }
+    net.policy.on_status(net.now, 2, status("other", 0, 1000));
+    for peer in 4..6 {
+        net.policy.on_status(net.now, peer, status("net", 0, 1000));
+    }
+    net.policy.on_ban(net.now, 4);
+    net.policy.on_disconnected(net.now, 5, false);
+    for (at, holding) in [(0, 1), (499, 1), (500, 2), (999, 2), (1000, 0)] {
+        assert_eq!(
+            net.policy.offers(location(at)),
+            Offers { peers: 2, holding },
+            "{at}"
+        );
+    }
+}
+
+#[test]
 fn p20_a_liar_is_banned_with_the_first_success() {
     let mut net = Net::new(3);
     let mut verified = 0;

@@ -65,6 +65,7 @@ fn what_an_earlier_run_left_is_tied_to_the_target_before_anything_is_put_behind_
         assert!(plan.verified(first[1].0, 3, 30).is_empty(), "{case}");
         let commands = plan.tied(first[0].0, 1, 10, Some(found));
         assert_eq!(commands.first(), Some(&expected), "{case}");
+        assert_eq!(plan.progress().tied, found != OTHER, "{case}");
         if found == OTHER {
             let held = Held {
                 size: at(4),
@@ -99,6 +100,7 @@ fn a_tie_that_cannot_be_had_holds_nothing_up() {
     );
     let commands = plan.verified(again[1].0, 1, 10);
     assert_eq!(commands.first(), Some(&Command::Append(again[1].0, at(8))));
+    assert!(!plan.progress().tied);
     // The tie comes late, and is still held against what was there.
     assert!(
         plan.tied(again[0].0, 1, 10, Some(OTHER))
