@@ -36,10 +36,6 @@ pub use crate::watched::Watched;
 /// How often it is looked at whether a sync still gets on.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// How long only peers of other networks or kinds may have been reached before a sync ends, or for half of the time without peers:
-/// nothing that is waited for changes that.
-const STRANGERS_AFTER: Duration = Duration::from_secs(10);
-
 /// Targets that wait for the engine; more are left with whoever sends them.
 const UPDATES: usize = 64;
 
@@ -74,7 +70,7 @@ pub enum Error {
         why: String,
     },
     /// Nobody of this network.
-    #[error("{}", strangers(.0))]
+    #[error("{}", unreached::strangers(.0))]
     Strangers(String),
     /// Peers, and still nothing new.
     #[error(
@@ -328,7 +324,7 @@ async fn watch_over(
         } else if let (Some(said), Some(tell)) = (unreached.on_look(now, &view), &tell) {
             tell(&said);
         }
-        if is_among_strangers(config, unreached.strangers_for(now)) {
+        if unreached::is_among_strangers(config, unreached.strangers_for(now)) {
             return Error::Strangers(unreached::reasons(&view));
         }
         if patience.without_peers() >= config.sync.no_peer_timeout {
@@ -359,22 +355,6 @@ fn suspicion(suspect: &Suspect) -> String {
         1 => "the answers of the one peer that could be asked do not lead to its root".into(),
         n => format!("the answers of all {n} peers that could be asked do not lead to its root"),
     }
-}
-
-/// Whether only peers of other networks or kinds were reached for too long, and nobody else will turn up.
-///
-/// - `since`: for how long.
-pub(crate) fn is_among_strangers(config: &Config, since: Duration) -> bool {
-    // Kademlia finds nobody through peers of another network.
-    !config.network.mdns && !since.is_zero() && since >= STRANGERS_AFTER.min(config.sync.no_peer_timeout / 2)
-}
-
-/// - `why`: each of them, in brackets.
-pub(crate) fn strangers(why: &str) -> String {
-    format!(
-        "every peer that could be reached is of another network or kind of database{why}: see to `network.name` and `network.kind`, \
-         or ask other peers"
-    )
 }
 
 fn ended_because(error: SyncError<Local, Shutdown>, target: &Target) -> Error {

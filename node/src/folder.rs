@@ -114,7 +114,7 @@ pub enum Error {
         target: Box<Target>,
     },
     /// A file cannot be read or written.
-    #[error("cannot {doing} {path}{}", if is_full(source) { ": free some space, then do the same again; nothing is lost" } else { "" })]
+    #[error("cannot {doing} {path}{}", if storage::is_full(source) { ": free some space, then do the same again; nothing is lost" } else { "" })]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -491,11 +491,6 @@ fn hint(error: &KindError) -> &'static str {
         }
         _ => "",
     }
-}
-
-fn is_full(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {

@@ -1,7 +1,7 @@
 //! The newest checkpoint that the trust policy accepts, from peers: for a sync that is given no target.
 
 use crate::believing::{Believing, Refused};
-use crate::bootstrap::{self, LOOK_EVERY};
+use crate::bootstrap::LOOK_EVERY;
 use crate::config::Config;
 use crate::folder::{self, Folder};
 use crate::network::{self, Hooks, Network};
@@ -38,7 +38,7 @@ pub enum Error {
     )]
     NoPolicy,
     /// Nobody of this network.
-    #[error("{}", bootstrap::strangers(.0))]
+    #[error("{}", unreached::strangers(.0))]
     Strangers(String),
     /// A fork.
     #[error("{0}")]
@@ -146,7 +146,7 @@ async fn strangers(network: &Network, config: &Config, tell: &Tell) -> String {
         if let Some(said) = unreached.on_look(now, &view) {
             tell(&said);
         }
-        if bootstrap::is_among_strangers(config, unreached.strangers_for(now)) {
+        if unreached::is_among_strangers(config, unreached.strangers_for(now)) {
             return unreached::reasons(&view);
         }
     }

@@ -1,5 +1,6 @@
 //! Whom a sync cannot ask, and why: said soon, and again rarely. Pure.
 
+use crate::config::Config;
 use crate::network::View;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,10 @@ const CHANGED: Duration = Duration::from_secs(15);
 
 /// The same is said again after this.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// How long only peers of other networks or kinds may have been reached before a sync ends, or for half of the time without peers:
+/// nothing that is waited for changes that.
+const STRANGERS_AFTER: Duration = Duration::from_secs(10);
 
 /// Told what an operator should know while it is waited.
 pub type Tell = Box<dyn Fn(&str) + Send + Sync>;
@@ -70,6 +75,22 @@ pub(crate) fn reasons(view: &View) -> String {
     } else {
         format!(" ({})", all.join("; "))
     }
+}
+
+/// Whether only peers of other networks or kinds were reached for too long, and nobody else will turn up.
+///
+/// - `since`: for how long.
+pub(crate) fn is_among_strangers(config: &Config, since: Duration) -> bool {
+    // Kademlia finds nobody through peers of another network.
+    !config.network.mdns && !since.is_zero() && since >= STRANGERS_AFTER.min(config.sync.no_peer_timeout / 2)
+}
+
+/// - `why`: each of them, in brackets.
+pub(crate) fn strangers(why: &str) -> String {
+    format!(
+        "every peer that could be reached is of another network or kind of database{why}: see to `network.name` and `network.kind`, \
+         or ask other peers"
+    )
 }
 
 #[cfg(test)]

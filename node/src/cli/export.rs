@@ -162,10 +162,7 @@ impl Export {
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Failure {
-    let what = if matches!(
-        error.kind(),
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-    ) {
+    let what = if storage::is_full(error) {
         "free some space there, or name a file elsewhere"
     } else {
         "see to the place and its permissions"

@@ -98,6 +98,14 @@ pub enum Error {
     },
 }
 
+/// Whether there is no room on the disk.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 impl Error {
     /// Whether a write failed, so that the handle is of no further use and what it holds in memory may never be on the disk.
     pub fn is_failed_write(&self) -> bool {
@@ -113,9 +121,9 @@ impl Error {
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| {
             let path = path.to_path_buf();
-            match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, source },
-                _ => Self::Io { doing, path, source },
+            match is_full(&source) {
+                true => Self::Full { path, source },
+                false => Self::Io { doing, path, source },
             }
         }
     }

@@ -147,6 +147,7 @@ mod tests;
 pub mod writer;
 
 pub use error::Error;
+pub(crate) use error::is_full;
 pub use index::DiskIndex;
 pub use journal::DiskJournal;
 pub use writer::Writer;

@@ -283,10 +283,10 @@ impl<F: Files> Segments<F> {
             file.write_at(now, offset).map_err(Error::io("write", &path))?;
             if !self.layout.derived {
                 file.sync().map_err(Error::io("sync", &path))?;
-            }
-            if made && !self.layout.derived {
-                let folder = &self.layout.folder;
-                files.sync_folder(folder).map_err(Error::io("sync", folder))?;
+                if made {
+                    let folder = &self.layout.folder;
+                    files.sync_folder(folder).map_err(Error::io("sync", folder))?;
+                }
             }
             from += now.len() as u64 / self.layout.width;
             bytes = later;

@@ -43,7 +43,8 @@
 //! (LMDB 0.9) with a map over all, otherwise as they come. One run each, but for the loads in order of the log: the median
 //! of 3, the sorting of all keys in memory included for those that do not sort. Loads in order of the keys swing: another time this
 //! took 2.1 s, and 4.9 s for 50,000,000. Its loads are those of sorted runs that were merged at the end, before there were parts;
-//! `cargo bench -p cordee-node --bench index` measures what there is now. Its reader's memory is that of later on the day, when tables took half as much to open.
+//! `cargo bench -p cordee-node --bench index` measures what there is now. Its reader's memory is that of later on the day, when tables
+//! took half as much to open.
 //!
 //! | 10,000,000 keys | this | redb | fjall | LMDB |
 //! |---|---|---|---|---|
