@@ -128,6 +128,7 @@
 //! more, for what is written past the system's cache (`file/direct.rs`). Reads take `&self`
 //! and a position, so any number of threads may read at once; what is still buffered is read from the buffer.
 
+mod aligned;
 pub mod check;
 pub(crate) mod checksum;
 mod error;

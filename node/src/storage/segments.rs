@@ -9,6 +9,7 @@
 //! Entry `n` stands in file `n / per_file`, at byte `n % per_file * width`. Nothing else is known of an entry, so memory
 //! does not grow with the run: one buffer, one file being written, a few open for reading.
 
+use super::aligned::Aligned;
 use super::error::Error;
 use super::file::{Entry, File, Files};
 use std::collections::BTreeMap;
@@ -55,7 +56,7 @@ pub(super) struct Segments<F: Files> {
     start: u64,
     /// Where the buffer begins.
     flushed: u64,
-    buffer: Vec<u8>,
+    buffer: Aligned,
     /// One past the last entry that ever went to a file; above `flushed` after a cut.
     written: u64,
     /// The oldest file there may be.
@@ -80,7 +81,7 @@ impl<F: Files> Segments<F> {
             epoch,
             start,
             flushed: start,
-            buffer: Vec::new(),
+            buffer: Aligned::default(),
             written: start,
             tail: None,
             dirty: false,
@@ -95,7 +96,7 @@ impl<F: Files> Segments<F> {
         let folder = self.layout.folder.display();
         tracing::warn!(%error, "going on without what is in {folder}: answers take more hashing");
         (self.off, self.dirty, self.grown) = (true, false, false);
-        self.buffer = Vec::new();
+        self.buffer = Aligned::default();
         self.tail = None;
     }
 
@@ -211,7 +212,7 @@ impl<F: Files> Segments<F> {
         }
         if !buffered.is_empty() {
             let skipped = (from - self.flushed) as usize * width as usize;
-            buffered.copy_from_slice(&self.buffer[skipped..skipped + buffered.len()]);
+            buffered.copy_from_slice(&self.buffer.as_slice()[skipped..skipped + buffered.len()]);
         }
         Ok(())
     }
@@ -221,7 +222,7 @@ impl<F: Files> Segments<F> {
     /// - `past_cache`: nobody will read it soon.
     pub(super) fn flush(&mut self, files: &F, past_cache: bool) -> Result<(), Error> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let mut rest = &buffer[..];
+        let mut rest = buffer.as_slice();
         while !rest.is_empty() {
             let (index, offset, room) = self.place(self.flushed);
             let (now, later) = rest.split_at(rest.len().min(room));
@@ -236,7 +237,7 @@ impl<F: Files> Segments<F> {
             self.written = self.written.max(self.flushed);
             rest = later;
         }
-        buffer.clear();
+        buffer.clear(self.place(self.flushed).1);
         self.buffer = buffer;
         Ok(())
     }

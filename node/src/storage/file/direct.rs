@@ -12,18 +12,16 @@
 //! Whole pages go straight, what is left at both ends goes as always, so no page is written both ways at once. Where a file system
 //! or a platform cannot, everything goes as always.
 
+use crate::storage::aligned::PAGE;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// What the disk writes as a whole: a page, and a multiple of every block size in use.
-const PAGE: usize = 4096;
-
 /// Less than this goes through the cache.
 const LEAST: usize = 256 << 10;
 
-/// Bytes that are written at once.
+/// Bytes that are written at once if they have to be moved to where a page begins.
 const PIECE: usize = 1 << 20;
 
 thread_local! {
@@ -46,21 +44,29 @@ pub(super) fn write(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     let (pages, last) = rest.split_at(rest.len() / PAGE * PAGE);
     file.write_all_at(first, offset)?;
     let mut at = offset + head as u64;
-    ALIGNED.with_borrow_mut(|room| {
-        room.resize(PIECE + PAGE, 0);
-        let start = room.as_ptr().align_offset(PAGE).min(PAGE);
-        for piece in pages.chunks(PIECE) {
-            let aligned = &mut room[start..start + piece.len()];
-            aligned.copy_from_slice(piece);
-            match past.write_all_at(aligned, at) {
-                // A file system that opens so and then cannot; what was written of it is written again.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => file.write_all_at(piece, at)?,
-                written => written?,
-            }
-            at += piece.len() as u64;
+    let mut straight = |aligned: &[u8]| {
+        match past.write_all_at(aligned, at) {
+            // A file system that opens so and then cannot; what was written of it is written again.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => file.write_all_at(aligned, at)?,
+            written => written?,
         }
-        file.write_all_at(last, at)
-    })
+        at += aligned.len() as u64;
+        Ok::<_, io::Error>(())
+    };
+    if pages.as_ptr().addr().is_multiple_of(PAGE) {
+        straight(pages)?;
+    } else {
+        ALIGNED.with_borrow_mut(|room| {
+            room.resize(PIECE + PAGE, 0);
+            let start = room.as_ptr().align_offset(PAGE).min(PAGE);
+            pages.chunks(PIECE).try_for_each(|piece| {
+                let aligned = &mut room[start..start + piece.len()];
+                aligned.copy_from_slice(piece);
+                straight(aligned)
+            })
+        })?;
+    }
+    file.write_all_at(last, at)
 }
 
 /// Another handle of the same file whose writes pass the cache by; `None` if there is no such thing here.

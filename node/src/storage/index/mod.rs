@@ -9,7 +9,7 @@
 //!   index/mark              what is valid: of which log, up to which size (see `mark`)
 //!   index/mark.next         the mark to come
 //!   index/NNNN.table        sorted entries; never changed (see `table`)
-//!   index/NNNN.runs         changes by parts of the keys, for as long as a replay lasts (see `parts`)
+//!   index/NNNN.runs         changes by parts of the keys, for as long as a replay lasts (see `parts`, `spill`)
 //! ```
 //!
 //! # Always
@@ -111,6 +111,8 @@ mod order;
 mod overlay;
 mod parts;
 mod place;
+mod sorted;
+mod spill;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -304,7 +306,7 @@ impl<F: Files + 'static> DiskIndex<F> {
     /// Make a table of what was replayed into a fresh index.
     fn load(&mut self, parts: Parts<F>, least: Location) -> Result<(), Error> {
         if parts.in_memory().is_some_and(|changes| changes <= SMALL) {
-            return parts.sorted(|changes| {
+            return parts.end()?.all(|changes| {
                 for entry in changes.iter().map(Entry::read) {
                     let at = entry.at().filter(|&at| at >= least);
                     if at.is_some() {

@@ -13,19 +13,16 @@
 
 use super::bounds::{Bounds, PARTS};
 use super::entry::{ENTRY, Entry, key};
-use super::merge::{Source, merge};
 use super::order::Order;
-use super::place::{Place, What};
+use super::place::Place;
+use super::sorted::Sorted;
+use super::spill::Spill;
 use crate::storage::error::Error;
-use crate::storage::file::{File, Files};
+use crate::storage::file::Files;
 use cordee_protocol::Location;
 use cordee_protocol::db::Key;
 use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-/// Entries that are handed on, or written, at once: 320 KiB.
-pub(super) const BATCH: usize = 8192;
+use std::sync::{Arc, Mutex};
 
 /// Of the entries of a buffer, how many there is room for in chunks: one in so many. Measured with 5,000,000 changes: chunks
 /// of 8 KiB, 2 MiB in all, take a third less time to fill than such of 40 KiB, and as long as such of 5.
@@ -50,19 +47,19 @@ pub(super) struct Parts<F: Files> {
     parts: Vec<Part>,
     /// The newest changes and their parts: fewer than [`AHEAD`] on their way into chunks.
     ahead: Vec<(usize, [u8; ENTRY])>,
-    /// What the parts have in their chunks, and how long it is.
-    file: Option<(Arc<F::File>, PathBuf, u64)>,
+    /// What the parts have in their chunks.
+    spill: Option<Spill<F>>,
     /// Why a chunk was not written. Later changes are dropped.
     failed: Option<Error>,
 }
 
 /// The changes of some neighbouring keys.
 #[derive(Debug, Default)]
-struct Part {
+pub(super) struct Part {
     /// Where in the file they are, oldest first.
-    chunks: Vec<Range<u64>>,
+    pub(super) chunks: Vec<Range<u64>>,
     /// And how many newer ones are in the buffer.
-    filled: usize,
+    pub(super) filled: usize,
 }
 
 impl<F: Files> Parts<F> {
@@ -76,7 +73,7 @@ impl<F: Files> Parts<F> {
             bounds: Bounds::default(),
             parts: Vec::new(),
             ahead: Vec::new(),
-            file: None,
+            spill: None,
             failed: None,
         }
     }
@@ -165,143 +162,31 @@ impl<F: Files> Parts<F> {
         Ok(())
     }
 
-    /// Write behind what is in the file.
+    /// Put aside, behind what is there.
     fn write(&mut self, entries: &[[u8; ENTRY]]) -> Result<Range<u64>, Error> {
-        let (file, path, end) = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let path = self.place.path(self.place.number(), What::Runs);
-                let file = self.place.files.open(&path, true);
-                let file = Arc::new(file.map_err(Error::io("create", &path))?);
-                self.file.insert((file, path, 0))
-            }
+        let spill = match &mut self.spill {
+            Some(spill) => spill,
+            None => self.spill.insert(Spill::create(self.place.clone())?),
         };
-        let bytes = entries.as_flattened();
-        file.write_at(bytes, *end).map_err(Error::io("write", path))?;
-        let start = *end;
-        *end += bytes.len() as u64;
-        Ok(start..*end)
+        spill.append(entries)
     }
 
-    /// Give the newest change of each key to `each`, by rising key, some at a time; it may put another vector in the place of
-    /// the one it gets.
+    /// What is to be sorted.
     ///
     /// # Errors
-    /// That of an earlier write, those of this and of `each`.
-    pub(super) fn sorted(
-        mut self,
-        each: impl FnMut(&mut Vec<[u8; ENTRY]>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    /// That of an earlier write, and of the last.
+    pub(super) fn end(mut self) -> Result<Sorted<F>, Error> {
         self.place_ahead();
-        if let Some(error) = self.failed.take() {
+        if let Some(error) = self.failed {
             return Err(error);
         }
-        let (mut order, mut entries) = (Order::default(), Vec::new());
-        let mut out = Batch {
-            entries: Vec::with_capacity(BATCH),
-            each,
-        };
-        if self.parts.is_empty() {
-            let mut sorted = order.of(&self.buffer).indices();
-            sorted.try_for_each(|i| out.push(&self.buffer[i]))?;
-        }
-        for number in 0..self.parts.len() {
-            let runs = self.gather(number, &mut order, &mut entries)?;
-            match &self.file {
-                Some((file, path, _)) if !runs.is_empty() => {
-                    entries = Vec::new();
-                    let source = |run| Source::Run(file.clone(), path.clone(), run);
-                    let newest_first = runs.into_iter().rev().map(source).collect();
-                    merge::<F>(newest_first, |entry| out.push(&entry.bytes()))?;
-                }
-                _ => {
-                    let mut sorted = order.of(&entries).indices();
-                    sorted.try_for_each(|i| out.push(&entries[i]))?;
-                }
-            }
-        }
-        out.end()
-    }
-
-    /// Read a part into `entries`, the oldest first; if it is too long, make runs of it instead, the oldest first.
-    fn gather(
-        &mut self,
-        number: usize,
-        order: &mut Order,
-        entries: &mut Vec<[u8; ENTRY]>,
-    ) -> Result<Vec<Range<u64>>, Error> {
-        let Part { chunks, filled } = std::mem::take(&mut self.parts[number]);
-        let most = self.place.options.run_entries.max(self.chunk());
-        let len = |range: &Range<u64>| ((range.end - range.start) / ENTRY as u64) as usize;
-        let all = chunks.iter().map(len).sum::<usize>() + filled;
-        let mut runs = Vec::new();
-        entries.clear();
-        entries.reserve_exact(all.min(most));
-        for chunk in &chunks {
-            if entries.len() + len(chunk) > most {
-                runs.push(self.write_run(order, entries)?);
-                entries.clear();
-            }
-            let start = entries.len();
-            entries.resize(start + len(chunk), [0; ENTRY]);
-            if let Some((file, path, _)) = &self.file {
-                let read = file.read_at(entries[start..].as_flattened_mut(), chunk.start);
-                read.map_err(Error::io("read", path))?;
-            }
-        }
-        if entries.len() + filled > most {
-            runs.push(self.write_run(order, entries)?);
-            entries.clear();
-        }
-        let start = number * self.chunk();
-        entries.extend_from_slice(&self.buffer[start..start + filled]);
-        if !runs.is_empty() && !entries.is_empty() {
-            runs.push(self.write_run(order, entries)?);
-        }
-        Ok(runs)
-    }
-
-    fn write_run(&mut self, order: &mut Order, entries: &[[u8; ENTRY]]) -> Result<Range<u64>, Error> {
-        let start = self.file.as_ref().map_or(0, |(_, _, end)| *end);
-        let mut sorted = order.of(entries).indices();
-        let (mut out, mut end) = (Vec::with_capacity(BATCH), start);
-        while sorted.len() > 0 {
-            out.clear();
-            out.extend(sorted.by_ref().take(BATCH).map(|i| entries[i]));
-            end = self.write(&out)?.end;
-        }
-        Ok(start..end)
-    }
-}
-
-impl<F: Files> Drop for Parts<F> {
-    fn drop(&mut self) {
-        if let Some((_, path, _)) = self.file.take()
-            && let Err(error) = self.place.remove(&path)
-        {
-            tracing::debug!(%error, "the changes of a replay stay until the index is opened again");
-        }
-    }
-}
-
-/// Entries on their way to `each`.
-struct Batch<E> {
-    entries: Vec<[u8; ENTRY]>,
-    each: E,
-}
-
-impl<E: FnMut(&mut Vec<[u8; ENTRY]>) -> Result<(), Error>> Batch<E> {
-    fn push(&mut self, entry: &[u8; ENTRY]) -> Result<(), Error> {
-        self.entries.push(*entry);
-        if self.entries.len() == BATCH {
-            self.end()?;
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), Error> {
-        (self.each)(&mut self.entries)?;
-        self.entries.clear();
-        Ok(())
+        self.spill.as_mut().map_or(Ok(()), Spill::flush)?;
+        Ok(Sorted {
+            chunk: self.chunk(),
+            place: self.place,
+            buffer: self.buffer,
+            parts: self.parts,
+            spill: self.spill.map(Mutex::new),
+        })
     }
 }

@@ -4,6 +4,7 @@ use super::entry::{BLOCK, ENTRY, Entry, PER_BLOCK};
 use super::filter::Filter;
 use super::place::{Place, What};
 use super::table::{Table, seed, trailer_sum};
+use crate::storage::aligned::Aligned;
 use crate::storage::checksum::{CHECKSUM, checksum};
 use crate::storage::error::Error;
 use crate::storage::file::{File, Files};
@@ -20,7 +21,7 @@ pub(super) struct TableWriter<F: Files> {
     number: u64,
     path: PathBuf,
     file: F::File,
-    buffer: Vec<u8>,
+    buffer: Aligned,
     /// Entries in the block at the end of the buffer.
     filled: usize,
     offset: u64,
@@ -39,7 +40,7 @@ impl<F: Files> TableWriter<F> {
             place,
             number,
             path,
-            buffer: Vec::with_capacity(BUFFER),
+            buffer: Aligned::with_capacity(BUFFER),
             filled: 0,
             offset: 0,
             len: 0,
@@ -102,18 +103,19 @@ impl<F: Files> TableWriter<F> {
 
     fn end_block(&mut self) {
         let start = self.buffer.len() - self.filled * ENTRY;
-        self.buffer.resize(start + BLOCK - CHECKSUM, 0);
+        self.buffer
+            .extend_from_slice(&[0; BLOCK - CHECKSUM][self.filled * ENTRY..]);
         let place = seed(self.number, self.fences.len() as u64 - 1);
-        let sum = checksum(place, &self.buffer[start..]);
+        let sum = checksum(place, &self.buffer.as_slice()[start..]);
         self.buffer.extend_from_slice(&sum.to_le_bytes());
         self.filled = 0;
     }
 
     fn write(&mut self) -> Result<(), Error> {
-        let written = self.file.write_at(&self.buffer, self.offset);
+        let written = self.file.write_much_at(self.buffer.as_slice(), self.offset);
         written.map_err(Error::io("write", &self.path))?;
         self.offset += self.buffer.len() as u64;
-        self.buffer.clear();
+        self.buffer.clear(self.offset);
         Ok(())
     }
 }
