@@ -4,7 +4,6 @@ use super::entry::{BLOCK, ENTRY, Entry, PER_BLOCK};
 use super::filter::Filter;
 use super::place::{Place, What};
 use super::table::{Table, seed, trailer_sum};
-use crate::storage::aligned::Aligned;
 use crate::storage::checksum::{CHECKSUM, checksum};
 use crate::storage::error::Error;
 use crate::storage::file::{File, Files};
@@ -21,7 +20,7 @@ pub(super) struct TableWriter<F: Files> {
     number: u64,
     path: PathBuf,
     file: F::File,
-    buffer: Aligned,
+    buffer: Vec<u8>,
     /// Entries in the block at the end of the buffer.
     filled: usize,
     offset: u64,
@@ -40,7 +39,7 @@ impl<F: Files> TableWriter<F> {
             place,
             number,
             path,
-            buffer: Aligned::with_capacity(BUFFER),
+            buffer: Vec::with_capacity(BUFFER),
             filled: 0,
             offset: 0,
             len: 0,
@@ -103,19 +102,18 @@ impl<F: Files> TableWriter<F> {
 
     fn end_block(&mut self) {
         let start = self.buffer.len() - self.filled * ENTRY;
-        self.buffer
-            .extend_from_slice(&[0; BLOCK - CHECKSUM][self.filled * ENTRY..]);
+        self.buffer.resize(start + BLOCK - CHECKSUM, 0);
         let place = seed(self.number, self.fences.len() as u64 - 1);
-        let sum = checksum(place, &self.buffer.as_slice()[start..]);
+        let sum = checksum(place, &self.buffer[start..]);
         self.buffer.extend_from_slice(&sum.to_le_bytes());
         self.filled = 0;
     }
 
     fn write(&mut self) -> Result<(), Error> {
-        let written = self.file.write_much_at(self.buffer.as_slice(), self.offset);
+        let written = self.file.write_at(&self.buffer, self.offset);
         written.map_err(Error::io("write", &self.path))?;
         self.offset += self.buffer.len() as u64;
-        self.buffer.clear(self.offset);
+        self.buffer.clear();
         Ok(())
     }
 }
