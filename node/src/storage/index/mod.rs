@@ -2,7 +2,7 @@
 //!
 //! # Picture
 //! ```text
-//!   replay --> Parts (by key, spilled) --sort--> table          the end of a sync, or a start without an index
+//!   replay --> Parts (by key, spilled) --Sorted--> table        the end of a sync, or a start without an index
 //!   commit --> overlay --> frozen --work, a thread--> table     the newest tables are merged with it
 //!   get    --> overlay, frozen, tables from the newest on
 //!
@@ -27,8 +27,8 @@
 //! # Bounds
 //! * A start replays at most about [`Options::wait_operations`] operations.
 //! * Overlay and frozen overlay: about 60 bytes a change, of at most twice [`Options::wait_operations`] changes.
-//! * A replay: [`Options::run_entries`] changes of 48 bytes; at its end, by default, 15 MiB for a part that is sorted and what is
-//!   on its way to the table, or 21 MiB, 16 of them for merging, if a part is too long to be sorted at once.
+//! * A replay: [`Options::run_entries`] changes of 48 bytes; at its end, by default, 15 MiB for each of two threads that sort, or
+//!   21 MiB, 16 of them for merging, where a part is too long to be sorted at once.
 //! * Tables: 1.57 bytes a key in memory ([`table`](self)), 15 MiB for 10,000,000 keys and as much again while a table is
 //!   written; each is at least four times as long as all newer ones, so they are few. There is no cache but the system's.
 //!

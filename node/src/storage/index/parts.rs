@@ -32,9 +32,8 @@ const CHUNKS: usize = 5;
 /// for the whole index than one by one.
 const AHEAD: usize = 32;
 
-/// Gathers changes. Memory: [`Options::run_entries`](super::Options::run_entries) of 40 bytes, and 8 more while they are sorted:
-/// the first ones, and at the end one part at a time. Besides a fifth of that for chunks; 16 bytes for each chunk in the file;
-/// and at the end what [`merge`] takes, if a part is longer, instead of those that are sorted.
+/// Gathers changes. Memory: [`Options::run_entries`](super::Options::run_entries) of 40 bytes, and 8 more while they are sorted for
+/// the bounds; from then on a fifth of that for chunks, 16 bytes for each chunk in the file, and what waits to be written there.
 #[derive(Debug)]
 pub(super) struct Parts<F: Files> {
     place: Arc<Place<F>>,

@@ -8,18 +8,18 @@ use std::arch::x86_64::{
 };
 
 /// Messages whose rounds take turns.
-pub(super) const LANES: usize = 4;
+pub(in crate::digest::many) const LANES: usize = 4;
 
-pub(super) fn is_available() -> bool {
+pub(in crate::digest::many) fn is_available() -> bool {
     // Asked once by the standard library, remembered in an atomic.
     is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1")
 }
 
 /// Room for padded messages.
-pub(super) struct Lanes([[u8; 64 * MAX_BLOCKS]; LANES]);
+pub(in crate::digest::many) struct Lanes([[u8; 64 * MAX_BLOCKS]; LANES]);
 
 impl Lanes {
-    pub(super) fn new() -> Self {
+    pub(in crate::digest::many) fn new() -> Self {
         Self([[0; 64 * MAX_BLOCKS]; LANES])
     }
 }
@@ -48,7 +48,11 @@ fn initial() -> [__m128i; 2] {
 
 /// The digests of messages of `blocks` blocks each, at most [`MAX_BLOCKS`].
 #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-pub(super) fn digest(messages: &[Message<'_>; LANES], lanes: &mut Lanes, blocks: usize) -> [Digest; LANES] {
+pub(in crate::digest::many) fn digest(
+    messages: &[Message<'_>; LANES],
+    lanes: &mut Lanes,
+    blocks: usize,
+) -> [Digest; LANES] {
     let Lanes(lanes) = lanes;
     for (lane, message) in lanes.iter_mut().zip(messages) {
         pad(message, lane);
