@@ -13,14 +13,6 @@ pub(super) struct Aligned {
 }
 
 impl Aligned {
-    /// With room for so many, to begin with at a page of a file.
-    pub(super) fn with_capacity(capacity: usize) -> Self {
-        let mut buffer = Self::default();
-        buffer.reserve(capacity + PAGE);
-        buffer.clear(0);
-        buffer
-    }
-
     /// Empty it; what comes next will stand at `offset` of a file. It lies right as long as the room that it has now is enough, and
     /// otherwise from the next time on.
     pub(super) fn clear(&mut self, offset: u64) {
