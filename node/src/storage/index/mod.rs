@@ -341,7 +341,8 @@ impl<F: Files + 'static> DiskIndex<F> {
     fn start_work(&mut self, covered: Covered) -> Result<(), Error> {
         self.finish_work()?;
         if !self.overlay.is_empty() {
-            let overlay = std::mem::replace(&mut self.overlay, Overlay::new(self.place.kind));
+            let next = self.overlay.next();
+            let overlay = std::mem::replace(&mut self.overlay, next);
             self.frozen = Some(Arc::new(overlay));
         }
         let work = Work {

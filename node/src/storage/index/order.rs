@@ -1,6 +1,6 @@
 //! Sorting changes in memory.
 
-use super::entry::{ENTRY, key};
+use super::entry::{ENTRY, key, words};
 
 /// Which of some entries to take, and in which order, so that keys rise and each has its last change. One for many sorts:
 /// it keeps its memory, 8 bytes an entry.
@@ -20,7 +20,7 @@ impl Order {
         self.index = entries.len().next_power_of_two() as u64 - 1;
         let (word, bit) = differ(entries);
         let number = |(i, entry): (usize, &[u8; ENTRY])| {
-            let words = words(entry);
+            let words = words(key(entry));
             let next = words.get(word + 1).map_or(0, |next| next >> 1 >> (63 - bit));
             (words[word] << bit | next) & !self.index | i as u64
         };
@@ -59,18 +59,11 @@ impl Order {
     }
 }
 
-/// A key as four numbers that compare like it.
-fn words(entry: &[u8; ENTRY]) -> [u64; 4] {
-    let mut words = [[0; 8]; 4];
-    words.as_flattened_mut().copy_from_slice(key(entry));
-    words.map(u64::from_be_bytes)
-}
-
 /// The word, and in it the bit, with which the keys begin to differ; the last one if they do not.
 fn differ(entries: &[[u8; ENTRY]]) -> (usize, u32) {
-    let first = entries.first().map_or([0; 4], words);
+    let first = entries.first().map_or([0; 4], |entry| words(key(entry)));
     let differ = entries.iter().fold([0; 4], |mut differ, entry| {
-        let words = words(entry);
+        let words = words(key(entry));
         (0..4).for_each(|i| differ[i] |= words[i] ^ first[i]);
         differ
     });

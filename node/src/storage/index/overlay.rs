@@ -24,6 +24,15 @@ impl Overlay {
         }
     }
 
+    /// An empty one for what comes after this one, which is likely to become as long: growing took 4 in 100 of the
+    /// time of a publisher.
+    pub(super) fn next(&self) -> Self {
+        match self {
+            Self::Hashed(changes) => Self::Hashed(HashMap::with_capacity(changes.len())),
+            Self::Sorted(_) => Self::Sorted(BTreeMap::new()),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Hashed(changes) => changes.is_empty(),

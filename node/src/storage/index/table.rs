@@ -10,7 +10,7 @@
 //! 160 bytes a block or 1.57 bytes a key: 15 MiB for 10,000,000. So a key that is there costs one read of one block, and one
 //! that is not costs none, but for one in 120. Blocks that were read are kept by the system's cache and nowhere else.
 
-use super::entry::{BLOCK, ENTRY, Entry, PER_BLOCK, entries};
+use super::entry::{self, BLOCK, ENTRY, Entry, PER_BLOCK, entries, words};
 use super::filter::{self, Filter};
 use super::place::{Place, What};
 use crate::storage::checksum::{CHECKSUM, checksum};
@@ -158,7 +158,8 @@ impl<F: Files> Table<F> {
 
     /// What it says of `key`.
     pub(super) fn get(&self, key: &Key) -> Result<Option<Entry>, Error> {
-        let behind = self.fences.partition_point(|fence| fence <= key);
+        let wanted = words(key);
+        let behind = self.fences.partition_point(|fence| words(fence) <= wanted);
         let Some(block) = behind.checked_sub(1) else {
             return Ok(None);
         };
@@ -169,7 +170,7 @@ impl<F: Files> Table<F> {
         self.read(block, &mut bytes)?;
         let held = self.held(block);
         let content = &bytes.as_chunks::<ENTRY>().0[..held];
-        let found = content.binary_search_by(|entry| entry[..32].cmp(key));
+        let found = content.binary_search_by(|entry| words(entry::key(entry)).cmp(&wanted));
         Ok(found.ok().map(|i| Entry::read(&content[i])))
     }
 
