@@ -88,6 +88,7 @@ fn past_cache(_: &File) -> Option<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::aligned::Aligned;
 
     #[test]
     fn what_is_written_is_what_is_read_wherever_it_begins_and_ends() {
@@ -128,5 +129,31 @@ mod tests {
         file.read_exact_at(&mut read, 0).unwrap();
         assert!(read == model, "another content");
         assert_eq!(file.metadata().unwrap().len(), model.len() as u64);
+    }
+
+    #[test]
+    fn what_lies_right_in_memory_is_written_from_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = File::options();
+        options.create(true).truncate(true).read(true).write(true);
+        let file = options.open(folder.path().join("file")).unwrap();
+        let (mut buffer, mut model) = (Aligned::default(), Vec::new());
+        for (round, len) in [2 * PIECE, PIECE + 9, LEAST + PAGE - 9, PIECE - 1]
+            .into_iter()
+            .enumerate()
+        {
+            buffer.clear(model.len() as u64);
+            let bytes: Vec<u8> = (0..len).map(|i| (i * 7 + round) as u8 ^ (i >> 8) as u8).collect();
+            buffer.extend_from_slice(&bytes);
+            // Only the first time the room was not there.
+            let head = model.len().next_multiple_of(PAGE) - model.len();
+            let lies_right = buffer.as_slice()[head..].as_ptr().addr().is_multiple_of(PAGE);
+            assert!(lies_right || round == 0, "round {round}");
+            write(&file, buffer.as_slice(), model.len() as u64).unwrap();
+            model.extend(bytes);
+        }
+        let mut read = vec![0; model.len()];
+        file.read_exact_at(&mut read, 0).unwrap();
+        assert!(read == model, "another content");
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A file with entries, appended and read back. Memory: what is written at once, a byte for each of
+/// A file with entries, appended and read back. Memory: a batch, or what is written at once, a byte for each of
 /// [`Options::run_entries`](super::Options::run_entries), which is 256 KiB; with 8 KiB the system takes three times as long.
 #[derive(Debug)]
 pub(super) struct Spill<F: Files> {

@@ -1,7 +1,7 @@
 //! Sixteen messages side by side: each vector holds one word of all of them.
 //!
 //! The SHA unit does two rounds of one message in two cycles (Zen 4, Zen 5); these vectors do one round of sixteen in about
-//! seven where the processor's registers of 512 bits are real (Zen 5). Nothing is copied: a block is put together in a register
+//! eight where the processor's registers of 512 bits are real (Zen 5). Nothing is copied: a block is put together in a register
 //! from the message's parts.
 
 use super::{Digest, INITIAL, K, Message};
