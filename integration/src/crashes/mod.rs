@@ -64,6 +64,7 @@ const SMALL_INDEX: index::Options = index::Options {
     close_operations: 10,
     run_entries: 16,
     background: false,
+    seed: Some([1, 2]),
 };
 
 fn database(disk: &FaultyDisk, kind: Kind) -> Result<Database, db::Error<storage::Error>> {

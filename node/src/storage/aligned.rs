@@ -42,6 +42,11 @@ impl Aligned {
         self.bytes.len() - self.start
     }
 
+    /// They, to be changed.
+    pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..]
+    }
+
     /// They.
     pub(super) fn as_slice(&self) -> &[u8] {
         &self.bytes[self.start..]

@@ -1,4 +1,4 @@
-//! Keys by which others are divided: in which part a key is, told in 3 ns.
+//! Keys by which others are divided: in which part a key is, told in 3 ns. Those that are hashes are divided by their first byte.
 //!
 //! A binary search in some hundred keys takes 40 ns, and half of that in numbers. So keys are compared by eight bytes from where
 //! the bounds begin to differ, and a table says where to look: mostly for one bound or none.
@@ -14,6 +14,8 @@ const SLOTS: usize = 8 * PARTS;
 /// Bounds of parts: each begins with one, but for the first.
 #[derive(Debug, Default)]
 pub(super) struct Bounds {
+    /// The first byte is the part, and nothing else counts.
+    even: bool,
     /// Rising.
     keys: Vec<Key>,
     /// How many bytes they all begin with.
@@ -27,6 +29,19 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
+    /// [`PARTS`] of the same width.
+    pub(super) fn even() -> Self {
+        Self {
+            even: true,
+            ..Self::default()
+        }
+    }
+
+    /// How many parts there are.
+    pub(super) fn parts(&self) -> usize {
+        if self.even { PARTS } else { self.keys.len() + 1 }
+    }
+
     /// `keys`: rising, fewer than [`PARTS`].
     pub(super) fn new(keys: Vec<Key>) -> Self {
         let (Some(first), Some(last)) = (keys.first(), keys.last()) else {
@@ -43,6 +58,7 @@ impl Bounds {
             .chain([words.len() as u16])
             .collect();
         Self {
+            even: false,
             keys,
             shared,
             words,
@@ -54,6 +70,9 @@ impl Bounds {
     /// The part of `key`: how many bounds are not above it.
     #[inline]
     pub(super) fn part(&self, key: &Key) -> usize {
+        if self.even {
+            return key[0].into();
+        }
         let Some(first) = self.keys.first() else { return 0 };
         if self.shared > 0 && key[..self.shared] != first[..self.shared] {
             return self.keys.partition_point(|bound| bound <= key);

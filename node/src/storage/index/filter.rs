@@ -1,51 +1,52 @@
-//! Which keys a block may have: a Bloom filter for each, so that absent keys cost no read.
+//! Which names a block may have: a Bloom filter for each, so that absent keys cost no read.
 //!
-//! 128 bytes a block of at most 102 keys are ten bits a key. With seven of them set for each, one absent key in 120 is taken
+//! About ten bits for each entry of a block ([`Shape`](super::entry::Shape)), seven of them set for each: one absent key in 120 is taken
 //! for one that may be there, whatever the keys look like, as bits are chosen by a hash. Filters belong to blocks and not to
 //! tables because a table is written in one go, when nobody knows yet how many keys it will have.
 
+use super::name::{Name, Naming};
 use crate::storage::checksum::checksum;
-use cordee_protocol::db::Key;
 
-/// Bytes of a filter.
-pub(super) const BYTES: usize = 128;
-/// Bits set for each key: the number of bits a key times ln 2.
+/// Bits set for each name: the number of bits a name times ln 2.
 const SET: u32 = 7;
 
-/// Some keys of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Filter(pub(super) [u8; BYTES]);
-
-impl Filter {
-    pub(super) const EMPTY: Self = Self([0; BYTES]);
-
-    #[inline]
-    pub(super) fn insert(&mut self, key: &Key) {
-        bits(key).for_each(|(byte, bit)| self.0[byte] |= bit);
-    }
-
-    /// False for certain if the key was not inserted and this says so.
-    pub(super) fn may_have(&self, key: &Key) -> bool {
-        bits(key).all(|(byte, bit)| self.0[byte] & bit != 0)
+/// What chooses a name's bits. Of a hash it is the part that does not tell which block it is in.
+#[inline]
+pub(super) fn choice(naming: &Naming, name: &Name) -> u64 {
+    match naming {
+        Naming::Itself => checksum(0x5bd1_e995, &name.0),
+        Naming::Hashed(_) => name.words()[1],
     }
 }
 
-/// The bytes and bits of a key: steps of one hash from another.
-fn bits(key: &Key) -> impl Iterator<Item = (usize, u8)> {
-    let hash = checksum(0x5bd1_e995, key);
-    let (start, step) = (hash as u32, (hash >> 32) as u32 | 1);
+/// Let `filter` have a name of this [`choice`].
+#[inline]
+pub(super) fn insert(filter: &mut [u8], choice: u64) {
+    bits(filter.len(), choice).for_each(|(byte, bit)| filter[byte] |= bit);
+}
+
+/// False for certain if no name of this [`choice`] was inserted and this says so.
+pub(super) fn may_have(filter: &[u8], choice: u64) -> bool {
+    bits(filter.len(), choice).all(|(byte, bit)| filter[byte] & bit != 0)
+}
+
+/// The bytes and bits of a name: steps of one hash from another.
+#[inline]
+fn bits(len: usize, choice: u64) -> impl Iterator<Item = (usize, u8)> {
+    let (start, step) = (choice as u32, (choice >> 32) as u32 | 1);
     (0..SET).map(move |n| {
-        // The upper ten bits choose one of 1024.
-        let bit = start.wrapping_add(step.wrapping_mul(n)) >> 22;
+        let at = start.wrapping_add(step.wrapping_mul(n));
+        let bit = (u64::from(at) * (8 * len as u64)) >> 32;
         ((bit / 8) as usize, 1 << (bit % 8))
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::PER_BLOCK;
+    use super::super::entry::Shape;
     use super::*;
     use cordee_protocol::Digest;
+    use cordee_protocol::db::{Family, Key, Kind};
 
     #[test]
     fn what_was_inserted_is_found_and_little_else() {
@@ -64,18 +65,23 @@ mod tests {
                 key
             }),
         ];
-        for (case, key) in kinds {
-            let mut wrong = 0;
-            for block in 0..100 {
-                let mut filter = Filter::EMPTY;
-                let own = block * PER_BLOCK as u32..(block + 1) * PER_BLOCK as u32;
-                own.clone().for_each(|n| filter.insert(&key(n)));
-                assert!(own.clone().all(|n| filter.may_have(&key(n))), "{case}");
-                wrong += (1_000_000..1_000_100)
-                    .filter(|&n| filter.may_have(&key(n)))
-                    .count();
+        for family in [Family::AnyOrdered, Family::AnyUnordered] {
+            let naming = Naming::new(Kind::variable(family), [3, 4]);
+            let shape = Shape::of(&naming);
+            for (case, key) in kinds {
+                let choice = |n| choice(&naming, &naming.name(&key(n)));
+                let mut wrong = 0;
+                for block in 0..100 {
+                    let mut filter = vec![0; shape.filter];
+                    let own = (block * shape.per_block() as u32..).take(shape.per_block());
+                    own.clone().for_each(|n| insert(&mut filter, choice(n)));
+                    assert!(own.clone().all(|n| may_have(&filter, choice(n))), "{case}");
+                    wrong += (1_000_000..1_000_100)
+                        .filter(|&n| may_have(&filter, choice(n)))
+                        .count();
+                }
+                assert!(wrong < 200, "{case}: {wrong} of 10,000");
             }
-            assert!(wrong < 200, "{case}: {wrong} of 10,000");
         }
     }
 }

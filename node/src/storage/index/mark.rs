@@ -2,25 +2,28 @@
 //!
 //! ```text
 //!   9   "cordeeidx"
-//!   1   format version, 01
+//!   1   format version, 02
 //!   v   length of the kind's name, then the name
 //!   v   start, v size of the log    D root    v floor
+//!   8   8   the seed of names
 //!   v   how many keys are active
 //!   v   how many tables, then of each, oldest first: v number, v entries
 //!   8   the first bytes of the SHA-256 of everything above
 //! ```
-//! `v` are varints, `D` are 32 bytes.
+//! `v` are varints, `D` are 32 bytes, numbers of a fixed length are little endian.
 
 use super::place::{MARK, MARK_NEXT, Place};
 use crate::storage::error::Error;
 use crate::storage::file::{File, Files};
 use cordee_protocol::codec::{self, Decode, Encode, Reader, put_bytes, put_varint};
+use cordee_protocol::db::Kind;
 use cordee_protocol::db::index::Covered;
 use cordee_protocol::{Digest, Location};
 use std::io;
+use std::path::Path;
 
 const MAGIC: &[u8; 9] = b"cordeeidx";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHECKSUM: usize = 8;
 /// Far above the longest mark.
 const MAX_LEN: u64 = 4096;
@@ -34,18 +37,20 @@ const MAX_TABLES: u64 = 64;
 pub(super) struct Mark {
     pub(super) kind: String,
     pub(super) covered: Covered,
+    /// What names are keyed with.
+    pub(super) seed: [u64; 2],
     pub(super) active: u64,
     /// Number and entries of each table, oldest first.
     pub(super) tables: Vec<(u64, u64)>,
 }
 
 impl Mark {
-    /// Read the mark.
+    /// Read the mark of an index for `kind`.
     ///
     /// # Errors
     /// Why there is none to use.
-    pub(super) fn read<F: Files>(place: &Place<F>) -> Result<Self, String> {
-        let file = match place.files.open(&place.folder.join(MARK), false) {
+    pub(super) fn read<F: Files>(files: &F, folder: &Path, kind: Kind) -> Result<Self, String> {
+        let file = match files.open(&folder.join(MARK), false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err("there is none".into()),
             opened => opened.map_err(|error| format!("its mark cannot be opened: {error}"))?,
         };
@@ -66,7 +71,11 @@ impl Mark {
             return Err("its mark is damaged: the checksum is another one".into());
         }
         let content = content.get(MAGIC.len() + 1..).unwrap_or_default();
-        Self::from_slice(content).map_err(|error| format!("its mark is damaged: {error}"))
+        let mark = Self::from_slice(content).map_err(|error| format!("its mark is damaged: {error}"))?;
+        match mark.kind == kind.to_string() {
+            true => Ok(mark),
+            false => Err(format!("the old one is of a database of kind {}", mark.kind)),
+        }
     }
 
     /// Put this mark in the place of the one that is there, durably. What it speaks of is durable already.
@@ -100,6 +109,9 @@ impl Encode for Mark {
         self.covered.range.end.encode(out);
         self.covered.root.encode(out);
         self.covered.floor.encode(out);
+        self.seed
+            .iter()
+            .for_each(|half| out.extend_from_slice(&half.to_le_bytes()));
         put_varint(out, self.active);
         put_varint(out, self.tables.len() as u64);
         for (number, entries) in &self.tables {
@@ -118,6 +130,7 @@ impl Decode for Mark {
             root: Digest::decode(reader)?,
             floor: Location::decode(reader)?,
         };
+        let seed = [reader.array()?, reader.array()?].map(u64::from_le_bytes);
         let active = reader.varint()?;
         let count = reader.varint()?;
         if count > MAX_TABLES || covered.range.start > covered.range.end {
@@ -128,6 +141,7 @@ impl Decode for Mark {
         Ok(Self {
             kind,
             covered,
+            seed,
             active,
             tables,
         })

@@ -1,13 +1,13 @@
-//! Sorted entries from several sources become one sequence: of each key the newest.
+//! Sorted entries from several sources become one sequence: of each name the newest.
 
-use super::entry::{BLOCK, ENTRY, Entry, entries};
+use super::entry::{BLOCK, Entry};
+use super::name::Name;
 use super::place::Place;
 use super::table::Table;
 use super::write::TableWriter;
 use crate::storage::error::Error;
 use crate::storage::file::{File, Files};
 use cordee_protocol::Location;
-use cordee_protocol::db::Key;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
@@ -20,7 +20,7 @@ const BUFFERS: usize = 8 << 20;
 /// And from one of them, at most.
 const BUFFER: usize = 64 * BLOCK;
 
-/// Entries by rising key, each key once.
+/// Entries by rising name, each once.
 pub(super) enum Source<F: Files> {
     /// In memory.
     Memory(std::vec::IntoIter<Entry>),
@@ -42,19 +42,19 @@ struct Cursor<F: Files> {
 }
 
 impl<F: Files> Cursor<F> {
-    fn next(&mut self) -> Result<Option<Entry>, Error> {
+    fn next(&mut self, place: &Place<F>) -> Result<Option<Entry>, Error> {
         if let Source::Memory(entries) = &mut self.source {
             return Ok(entries.next());
         }
         if self.next == self.ahead.len() {
-            self.fill()?;
+            self.fill(place)?;
         }
         let entry = self.ahead.get(self.next).copied();
         self.next += usize::from(entry.is_some());
         Ok(entry)
     }
 
-    fn fill(&mut self) -> Result<(), Error> {
+    fn fill(&mut self, place: &Place<F>) -> Result<(), Error> {
         self.ahead.clear();
         self.next = 0;
         match &mut self.source {
@@ -62,46 +62,45 @@ impl<F: Files> Cursor<F> {
             Source::Table(table) => {
                 let read = table.read(self.block, &mut self.buffer)?;
                 for block in self.buffer.chunks_exact(BLOCK).take(read) {
-                    self.ahead.extend(table.entries(self.block, block));
+                    place.shape.read(place.shape.entries(block), &mut self.ahead);
                     self.block += 1;
                 }
             }
             Source::Run(file, path, left) => {
-                let whole = self.buffer.len() - self.buffer.len() % ENTRY;
+                let whole = self.buffer.len() - self.buffer.len() % place.shape.entry;
                 let len = (left.end - left.start).min(whole as u64) as usize;
                 let read = file.read_at(&mut self.buffer[..len], left.start);
                 read.map_err(Error::io("read", path))?;
                 left.start += len as u64;
-                self.ahead.extend(entries(&self.buffer[..len]));
+                place.shape.read(&self.buffer[..len], &mut self.ahead);
             }
         }
         Ok(())
     }
 }
 
-/// The next entry of a source. Compares as its key, then the newest source first.
+/// The next entry of a source. Compares as its name, then the newest source first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Head {
-    key: [u128; 2],
+    name: [u64; 4],
     age: usize,
 }
 
 impl Head {
-    fn new(key: &Key, age: usize) -> Self {
-        let mut halves = [[0; 16]; 2];
-        halves.as_flattened_mut().copy_from_slice(key);
-        let key = halves.map(u128::from_be_bytes);
-        Self { key, age }
+    fn new(name: &Name, age: usize) -> Self {
+        let name = name.words();
+        Self { name, age }
     }
 }
 
-/// Give the newest entry of each key to `each`, by rising key. `sources`: newest first.
+/// Give the newest entry of each name to `each`, by rising name. `sources`: newest first.
 ///
 /// Memory: [`BUFFERS`] and the same again, read ahead. A thousand sources get two blocks each.
 ///
 /// # Errors
 /// Those of reading, and of `each`.
 pub(super) fn merge<F: Files>(
+    place: &Place<F>,
     sources: Vec<Source<F>>,
     mut each: impl FnMut(&Entry) -> Result<(), Error>,
 ) -> Result<(), Error> {
@@ -120,21 +119,21 @@ pub(super) fn merge<F: Files>(
             ahead: Vec::new(),
             next: 0,
         };
-        let entry = cursor.next()?;
-        heads.extend(entry.map(|entry| Reverse(Head::new(&entry.key, age))));
+        let entry = cursor.next(place)?;
+        heads.extend(entry.map(|entry| Reverse(Head::new(&entry.name, age))));
         cursors.push((cursor, entry));
     }
     let mut last = None;
     while let Some(mut head) = heads.peek_mut() {
         let (cursor, entry) = &mut cursors[head.0.age];
         if let Some(entry) = entry
-            && last.replace(entry.key) != Some(entry.key)
+            && last.replace(entry.name) != Some(entry.name)
         {
             each(entry)?;
         }
-        *entry = cursor.next()?;
+        *entry = cursor.next(place)?;
         match entry {
-            Some(entry) => head.0 = Head::new(&entry.key, head.0.age),
+            Some(entry) => head.0 = Head::new(&entry.name, head.0.age),
             None => drop(PeekMut::pop(head)),
         }
     }
@@ -150,11 +149,11 @@ pub(super) fn merge_to_table<F: Files>(
     to_base: bool,
 ) -> Result<Option<Table<F>>, Error> {
     let mut writer = TableWriter::new(place.clone())?;
-    merge(sources, |entry| match entry.at() {
+    merge(place, sources, |entry| match entry.at() {
         Some(at) if at >= least => writer.push(entry),
         _ if to_base => Ok(()),
         // What lies below has to stay hidden.
-        _ => writer.push(&Entry::new(entry.key, None)),
+        _ => writer.push(&Entry::new(entry.name, None)),
     })?;
     writer.finish()
 }

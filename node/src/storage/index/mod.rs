@@ -2,14 +2,14 @@
 //!
 //! # Picture
 //! ```text
-//!   replay --> Parts (by key, spilled) --Sorted--> table        the end of a sync, or a start without an index
+//!   replay --> Parts (by name, spilled) --Sorted--> table       the end of a sync, or a start without an index
 //!   commit --> overlay --> frozen --work, a thread--> table     the newest tables are merged with it
 //!   get    --> overlay, frozen, tables from the newest on
 //!
 //!   index/mark              what is valid: of which log, up to which size (see `mark`)
 //!   index/mark.next         the mark to come
-//!   index/NNNN.table        sorted entries; never changed (see `table`)
-//!   index/NNNN.runs         changes by parts of the keys, for as long as a replay lasts (see `parts`, `spill`)
+//!   index/NNNN.table        entries sorted by what stands for a key (see `name`, `table`); never changed
+//!   index/NNNN.runs         changes by parts of the names, for as long as a replay lasts (see `parts`, `spill`)
 //! ```
 //!
 //! # Always
@@ -27,86 +27,25 @@
 //! # Bounds
 //! * A start replays at most about [`Options::wait_operations`] operations.
 //! * Overlay and frozen overlay: about 60 bytes a change, of at most twice [`Options::wait_operations`] changes.
-//! * A replay: [`Options::run_entries`] changes of 48 bytes; at its end, by default, 15 MiB for each of two threads that sort, or
-//!   21 MiB, 16 of them for merging, where a part is too long to be sorted at once.
-//! * Tables: 1.57 bytes a key in memory ([`table`](self)), 15 MiB for 10,000,000 keys and as much again while a table is
-//!   written; each is at least four times as long as all newer ones, so they are few. There is no cache but the system's.
+//! * A replay: [`Options::run_entries`] changes of 32 bytes, 48 for ordered kinds; at its end, by default, 10 MiB (14) for each of two
+//!   threads that sort, or 18, 16 of them for merging, where a part is too long to be sorted at once: one key was changed very often.
+//! * Tables: 1.46 bytes a key in memory, or 1.57 for ordered kinds ([`table`](self)): 15 MiB for 10,000,000 keys;
+//!   each is at least four times as long as all newer ones, so they are few. There is no cache but the system's.
 //!
 //! # Not exact
 //! Of a log whose publisher lied about a floor, the number of active keys may count some below it until the index is made
 //! anew. What is read is right.
 //!
-//! # Why not a library
-//! Measured on 28 November 2026 on two cores of an AMD EPYC (Zen 4) with 24 GiB and ext4, alone on the machine, with keys of 32
-//! bytes and locations of 8: 10,000,000 keys loaded at the end of a sync; then 1,024 commits of 1,000 random keys, each looked
-//! up and moved; then random reads on one thread by another process. redb 4.6 and fjall 3.1 with caches of 64 MiB, heed 0.22
-//! (LMDB 0.9) with a map over all, otherwise as they come. One run each, but for the loads in order of the log: the median
-//! of 3, the sorting of all keys in memory included for those that do not sort. Loads in order of the keys swing: another time this
-//! took 2.1 s, and 4.9 s for 50,000,000. Its loads are those of sorted runs that were merged at the end, before there were parts;
-//! `cargo bench -p cordee-node --bench index` measures what there is now. Its reader's memory is that of later on the day, when tables
-//! took half as much to open.
-//!
-//! | 10,000,000 keys | this | redb | fjall | LMDB |
-//! |---|---|---|---|---|
-//! | load, in order of the keys | 0.92 s | 5.2 s | 2.9 s | 3.3 s |
-//! | load, in order of the log | 1.2 s | 6.1 s | 2.9 s | 2.9 s |
-//! | commits: keys a second | 517 k | 64 k | 126 k | 154 k |
-//! | one commit: median, 99 of 100 (ms) | 1.9, 3.5 | 13, 68 | 6.6, 20 | 4.3, 8.1 |
-//! | the same, each durable: keys a second | - | 54 k | 111 k | 40 k |
-//! | reads a second, hot | 493 k | 339 k | 237 k | 1,111 k |
-//! | reads a second, cold | 20 k | 18 k | 17 k | 50 k |
-//! | absent keys a second, hot | 3.2 M | 372 k | 3.1 M | 1.0 M |
-//! | open, cold, loaded; after the commits | 15; 17 ms | 2; 5 ms | 25; 1,131 ms | 11; 22 ms |
-//! | memory of the reader after its reads | 21 MiB | 98 MiB | 95 MiB | 494 MiB, 490 of them the map |
-//! | most memory while committing | 90 MiB | 111 MiB | 246 MiB | 515 MiB |
-//! | on disk: loaded; after the commits | 417; 458 MB | 413; 2,958 MB | 456; 548 MB | 511; 525 MB |
-//!
-//! | 50,000,000 keys | this | LMDB |
-//! |---|---|---|
-//! | load, in order of the keys | 6.8 s | 12.2 s |
-//! | commits: keys a second | 397 k | 74 k |
-//! | reads a second, hot; cold | 474 k; 20 k | 574 k; 11 k |
-//! | open, cold | 80 ms | 11 ms |
-//! | memory of the reader after its reads | 81 MiB | 2,444 MiB |
-//! | on disk: loaded; after the commits | 2,086; 2,129 MB | 2,555; 2,572 MB |
-//!
-//! What is derived from the log need not be durable at each commit. So commits went to redb with `Durability::None`, to fjall
-//! without a sync, and to LMDB with `NO_SYNC`, each synced behind 128 of them: as often as this index does. LMDB is not safe
-//! from a loss of power in that mode; the others are. redb and fjall were not measured with 50,000,000 keys.
-//!
-//! What matters here is the load that a sync ends with, commits that a publisher does not wait for, and memory. This is
-//! ahead in all three. LMDB opens sooner, and its hot reads are 1.2 to 2.3 times as fast: a read of a value takes 4.8 us (see
-//! below), 2 us of them for its place, so it would be about a quarter less. Cold ones are faster where the system, reading
-//! around each page, soon has the whole map in memory, and slower where it has not. But that map counts as memory of the
-//! process, which is to stay below 200 MiB at 10,000,000 keys, and it needs `unsafe`. So this index stays.
-//!
-//! # What a node costs with it
-//! Values of 100 bytes. `cordee bench sync`, one run each, earlier:
-//!
-//! | operations | sync | most memory of the client | open | on disk, log and index |
-//! |---|---|---|---|---|
-//! | 1,000,000, 4 peers | 1.2 s | 157 MiB | 0.01 s | 230 bytes each |
-//! | 10,000,000, 2 peers | 11.4 s | 199 MiB | 0.02 s | 230 bytes each |
-//!
-//! `cordee bench read --ops 10000000 --runs 2`, on the machine and the day above, when opening took 16 MiB more:
-//!
-//! | | |
-//! |---|---|
-//! | database open and a key read, files not in the cache | 14 ms, 40 MiB |
-//! | `cordee run` until `/v1/status` has answered, files not in the cache | 0.18 s, 59 MiB at rest |
-//! | its memory after 2,000 values with proofs over HTTP | 54 MiB |
-//! | values a second on one thread: from the cache, from the disk | 208 k, 5.9 k |
-//! | values with proofs a second on one thread: from the cache, from the disk | 17.8 k, 4.7 k |
-//! | memory after these reads | 45 MiB |
-//! | values with proofs over HTTP, one after the other | 1,613 a second |
-//! | on disk, log and index | 237 bytes an operation |
+//! Why this is no library, and what it costs beside some: `compared`.
 
 mod bounds;
+mod compared;
 mod entry;
 mod filter;
 mod load;
 mod mark;
 mod merge;
+mod name;
 mod order;
 mod overlay;
 mod parts;
@@ -125,9 +64,10 @@ use super::file::{Files, OsFiles};
 use cordee_protocol::Location;
 use cordee_protocol::db::index::{Covered, Index, nearest_active};
 use cordee_protocol::db::{Family, Key, Kind};
-use entry::Entry;
+use entry::{LONG, SHORT};
 use mark::Mark;
 use merge::{Source, merge};
+use name::Name;
 use overlay::Overlay;
 use parts::Parts;
 use place::Place;
@@ -158,10 +98,12 @@ pub struct Options {
     pub wait_operations: u64,
     /// Closing makes changes durable if so many operations are not covered.
     pub close_operations: u64,
-    /// Changes of a replay that are sorted in memory, 48 bytes each.
+    /// Changes of a replay that are sorted in memory, 32 or 48 bytes each.
     pub run_entries: usize,
     /// Whether to work on a thread of its own.
     pub background: bool,
+    /// What names of keys are keyed with where there is no index yet; drawn if none is given, which is for tests.
+    pub seed: Option<[u64; 2]>,
 }
 
 impl Default for Options {
@@ -173,6 +115,23 @@ impl Default for Options {
             close_operations: 4096,
             run_entries: 256 << 10,
             background: true,
+            seed: None,
+        }
+    }
+}
+
+/// What is replayed into a fresh index, by the length of its entries.
+#[derive(Debug)]
+enum Replayed<F: Files> {
+    Short(Parts<F, SHORT>),
+    Long(Parts<F, LONG>),
+}
+
+impl<F: Files> Replayed<F> {
+    fn new(place: Arc<Place<F>>, operations: u64) -> Self {
+        match place.shape.entry {
+            SHORT => Self::Short(Parts::new(place, operations)),
+            _ => Self::Long(Parts::new(place, operations)),
         }
     }
 }
@@ -184,9 +143,9 @@ pub struct DiskIndex<F: Files + 'static = OsFiles> {
     /// What it followed when it was opened, or why nothing.
     opened: Result<Covered, String>,
     /// What is being replayed into a fresh index.
-    replayed: Option<Parts<F>>,
+    replayed: Option<Replayed<F>>,
     /// What is being replayed into one that followed a log.
-    waiting: Vec<(Key, Option<Location>)>,
+    waiting: Vec<(Name, Option<Location>)>,
     /// Newest of all.
     overlay: Overlay,
     /// What a thread is about to make a table of.
@@ -222,9 +181,9 @@ impl<F: Files + 'static> DiskIndex<F> {
     /// # Errors
     /// The same.
     pub fn open_on(files: F, folder: &Path, kind: Kind, options: Options) -> Result<Self, Error> {
-        let place = Place::open(files, folder.into(), kind, options)?;
+        let (place, mark) = Place::open(files, folder.into(), kind, options)?;
         let mut index = Self::empty(place.clone());
-        match load(&place) {
+        match mark.and_then(|mark| load(&place, mark)) {
             Ok((mark, tables)) => {
                 index.active = usize::try_from(mark.active).unwrap_or(usize::MAX);
                 index.least = match kind.is_any() {
@@ -264,29 +223,38 @@ impl<F: Files + 'static> DiskIndex<F> {
         }
     }
 
-    /// The newest that is known of `key`, active or not.
-    fn newest(&self, key: &Key) -> Result<Option<Location>, Error> {
-        let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.get(key));
-        if let Some(at) = self.overlay.get(key).or_else(frozen) {
+    /// Where the key of this name is, if it is active.
+    fn active(&self, name: &Name) -> Result<Option<Location>, Error> {
+        Ok(self.newest(name)?.filter(|&at| at >= self.least))
+    }
+
+    /// The newest that is known of `name`, active or not.
+    fn newest(&self, name: &Name) -> Result<Option<Location>, Error> {
+        let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.get(name));
+        if let Some(at) = self.overlay.get(name).or_else(frozen) {
             return Ok(at);
         }
         for table in self.tables.iter().rev() {
-            if let Some(entry) = table.get(key)? {
+            if let Some(entry) = table.get(name)? {
                 return Ok(entry.at());
             }
         }
         Ok(None)
     }
 
-    /// Step with `nearest` until an active key is met.
+    /// Step with `nearest` until an active key is met. Of an ordered kind, whose keys are their own names.
     fn walk(
         &self,
         bound: Bound<&Key>,
-        nearest: impl Fn(Bound<&Key>) -> Result<Option<Key>, Error>,
+        nearest: impl Fn(Bound<&Name>) -> Result<Option<Name>, Error>,
     ) -> Result<Option<Key>, Error> {
         if self.place.kind.family() != Family::AnyOrdered {
             return Ok(None);
         }
+        let nearest = |bound: Bound<&Key>| {
+            let found = nearest(bound.map(|key| Name(*key)).as_ref())?;
+            Ok(found.map(|name| name.0))
+        };
         nearest_active(bound, nearest, |key| Ok(self.get(key)?.is_some()))
     }
 
@@ -304,15 +272,13 @@ impl<F: Files + 'static> DiskIndex<F> {
     }
 
     /// Make a table of what was replayed into a fresh index.
-    fn load(&mut self, parts: Parts<F>, least: Location) -> Result<(), Error> {
+    fn load<const N: usize>(&mut self, parts: Parts<F, N>, least: Location) -> Result<(), Error> {
         if parts.in_memory().is_some_and(|changes| changes <= SMALL) {
-            return parts.end()?.all(|changes| {
-                for entry in changes.iter().map(Entry::read) {
-                    let at = entry.at().filter(|&at| at >= least);
-                    if at.is_some() {
-                        self.overlay.insert(entry.key, at);
-                        self.active += 1;
-                    }
+            return parts.end()?.all(|entry| {
+                let at = entry.at().filter(|&at| at >= least);
+                if at.is_some() {
+                    self.overlay.insert(entry.name, at);
+                    self.active += 1;
                 }
                 Ok(())
             });
@@ -329,10 +295,10 @@ impl<F: Files + 'static> DiskIndex<F> {
         // Stable, so the last change of a key stays the last; and neighbours are in one block.
         waiting.sort_by_key(|change| change.0);
         for group in waiting.chunk_by(|one, other| one.0 == other.0) {
-            let Some(&(key, at)) = group.last() else { continue };
-            let was = self.get(&key)?.is_some();
+            let Some(&(name, at)) = group.last() else { continue };
+            let was = self.active(&name)?.is_some();
             self.active = self.active + usize::from(at.is_some()) - usize::from(was);
-            self.overlay.insert(key, at);
+            self.overlay.insert(name, at);
         }
         Ok(())
     }
@@ -391,11 +357,7 @@ pub(super) fn forget<F: Files>(files: &F, folder: &Path) -> Result<(), Error> {
 }
 
 /// The mark of an index with its tables.
-fn load<F: Files>(place: &Arc<Place<F>>) -> Result<(Mark, Tables<F>), String> {
-    let mark = Mark::read(place)?;
-    if mark.kind != place.kind.to_string() {
-        return Err(format!("the old one is of a database of kind {}", mark.kind));
-    }
+fn load<F: Files>(place: &Arc<Place<F>>, mark: Mark) -> Result<(Mark, Tables<F>), String> {
     let open = |&(number, len): &(u64, u64)| Table::open(place.clone(), number, len).map(Arc::new);
     let tables: Result<_, _> = mark.tables.iter().map(open).collect();
     let tables = tables.map_err(|error| format!("the old one is of no use: {error}"))?;
@@ -407,7 +369,7 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
 
     fn fresh(&self, operations: u64) -> Self {
         let mut fresh = Self::empty(self.place.clone());
-        fresh.replayed = Some(Parts::new(self.place.clone(), operations));
+        fresh.replayed = Some(Replayed::new(self.place.clone(), operations));
         fresh
     }
 
@@ -416,7 +378,7 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
     }
 
     fn get(&self, key: &Key) -> Result<Option<Location>, Error> {
-        Ok(self.newest(key)?.filter(|&at| at >= self.least))
+        self.active(&self.place.naming.name(key))
     }
 
     fn first(&self, from: Bound<&Key>) -> Result<Option<Key>, Error> {
@@ -447,15 +409,17 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
         // What a fresh index is told without a replay begins it.
         self.replayed = None;
         for (key, at) in changes {
-            self.overlay.insert(key, at);
+            self.overlay.insert(self.place.naming.name(&key), at);
         }
         (self.active, self.covered) = (active, None);
     }
 
     fn defer(&mut self, key: &Key, at: Option<Location>) {
+        let name = self.place.naming.name(key);
         match &mut self.replayed {
-            Some(parts) => parts.push(key, at),
-            None => self.waiting.push((*key, at)),
+            Some(Replayed::Short(parts)) => parts.push(&name, at),
+            Some(Replayed::Long(parts)) => parts.push(&name, at),
+            None => self.waiting.push((name, at)),
         }
         self.covered = None;
     }
@@ -466,7 +430,8 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
             false => self.least,
         };
         match self.replayed.take() {
-            Some(parts) if parts.in_memory() != Some(0) => self.load(parts, least)?,
+            Some(Replayed::Short(parts)) if parts.in_memory() != Some(0) => self.load(parts, least)?,
+            Some(Replayed::Long(parts)) if parts.in_memory() != Some(0) => self.load(parts, least)?,
             // What was active below the new floor has been moved by what is replayed, and counts until then.
             _ => self.take_waiting()?,
         }
@@ -480,7 +445,7 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
         }
         (self.least, self.covered) = (start, None);
         let mut active = 0;
-        merge(self.sources(), |entry| {
+        merge(&self.place, self.sources(), |entry| {
             active += usize::from(entry.at().is_some_and(|at| at >= start));
             Ok(())
         })?;

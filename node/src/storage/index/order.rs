@@ -1,12 +1,12 @@
 //! Sorting changes in memory.
 
-use super::entry::{ENTRY, key, words};
+use super::entry::name;
 
-/// Which of some entries to take, and in which order, so that keys rise and each has its last change. One for many sorts:
+/// Which of some entries to take, and in which order, so that names rise and each has its last change. One for many sorts:
 /// it keeps its memory, 8 bytes an entry.
 ///
-/// Numbers sort several times as fast as entries. So a number is made of each: as many bits of the key as fit, from where the
-/// keys begin to differ, and the entry's index behind them. Only where these bits are alike the keys are looked at.
+/// Numbers sort several times as fast as entries. So a number is made of each: as many bits of the name as fit, from where the
+/// names begin to differ, and the entry's index behind them. Only where these bits are alike the names are looked at.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     numbers: Vec<u64>,
@@ -16,11 +16,11 @@ pub(super) struct Order {
 
 impl Order {
     /// Order `entries`, which are fewer than 2^32, the oldest first.
-    pub(super) fn of(&mut self, entries: &[[u8; ENTRY]]) -> &mut Self {
+    pub(super) fn of<const N: usize>(&mut self, entries: &[[u8; N]]) -> &mut Self {
         self.index = entries.len().next_power_of_two() as u64 - 1;
         let (word, bit) = differ(entries);
-        let number = |(i, entry): (usize, &[u8; ENTRY])| {
-            let words = words(key(entry));
+        let number = |(i, entry): (usize, &[u8; N])| {
+            let words = name(entry).words();
             let next = words.get(word + 1).map_or(0, |next| next >> 1 >> (63 - bit));
             (words[word] << bit | next) & !self.index | i as u64
         };
@@ -31,19 +31,19 @@ impl Order {
         self
     }
 
-    /// Sort those that are alike, and keep of each key the last.
-    fn take_last(&mut self, entries: &[[u8; ENTRY]]) {
-        let key = |number: u64| key(&entries[(number & self.index) as usize]);
+    /// Sort those that are alike, and keep of each name the last.
+    fn take_last<const N: usize>(&mut self, entries: &[[u8; N]]) {
+        let name = |number: u64| name(&entries[(number & self.index) as usize]);
         let numbers = &mut self.numbers;
         let (mut kept, mut start) = (0, 0);
         while let Some(&first) = numbers.get(start) {
             let alike = |number: &&u64| (**number ^ first) <= self.index;
             let end = start + numbers[start..].iter().take_while(alike).count();
             if end > start + 1 {
-                numbers[start..end].sort_unstable_by_key(|&number| (key(number), number));
+                numbers[start..end].sort_unstable_by_key(|&number| (name(number), number));
             }
             for i in start..end {
-                if i + 1 == end || key(numbers[i]) != key(numbers[i + 1]) {
+                if i + 1 == end || name(numbers[i]) != name(numbers[i + 1]) {
                     numbers[kept] = numbers[i];
                     kept += 1;
                 }
@@ -59,11 +59,11 @@ impl Order {
     }
 }
 
-/// The word, and in it the bit, with which the keys begin to differ; the last one if they do not.
-fn differ(entries: &[[u8; ENTRY]]) -> (usize, u32) {
-    let first = entries.first().map_or([0; 4], |entry| words(key(entry)));
+/// The word, and in it the bit, with which the names begin to differ; the last one if they do not.
+fn differ<const N: usize>(entries: &[[u8; N]]) -> (usize, u32) {
+    let first = entries.first().map_or([0; 4], |entry| name(entry).words());
     let differ = entries.iter().fold([0; 4], |mut differ, entry| {
-        let words = words(key(entry));
+        let words = name(entry).words();
         (0..4).for_each(|i| differ[i] |= words[i] ^ first[i]);
         differ
     });
@@ -73,13 +73,14 @@ fn differ(entries: &[[u8; ENTRY]]) -> (usize, u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::Entry;
+    use super::super::entry::{Entry, LONG};
+    use super::super::name::Name;
     use super::*;
     use cordee_protocol::Location;
     use std::collections::BTreeMap;
 
     #[test]
-    fn keys_rise_and_each_has_its_last_change() {
+    fn names_rise_and_each_has_its_last_change() {
         let mut order = Order::default();
         // Keys that differ in their first, their last, or one of the bytes between; or in two that no number has both of.
         for len in [0, 1, 2, 3, 500] {
@@ -92,7 +93,7 @@ mod tests {
                             .for_each(|&at| key[at] = (n * n * 7 % keys) as u8 >> (at % 2));
                         key
                     };
-                    let entry = |n| Entry::new(key(n), Location::new(n)).bytes();
+                    let entry = |n| Entry::new(Name(key(n)), Location::new(n)).bytes::<LONG>();
                     let entries: Vec<_> = (0..len).map(entry).collect();
                     let sorted: Vec<_> = order.of(&entries).indices().map(|i| entries[i]).collect();
                     let mut model = BTreeMap::new();

@@ -1,19 +1,20 @@
 //! Changes that are in no table yet.
 
 use super::entry::Entry;
+use super::name::Name;
 use cordee_protocol::Location;
-use cordee_protocol::db::{Family, Key, Kind};
+use cordee_protocol::db::{Family, Kind};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-/// The newest change of each key, in memory: about 60 bytes each.
+/// The newest change of each name, in memory: about 60 bytes each.
 #[derive(Debug)]
 pub(super) enum Overlay {
     /// No order.
-    Hashed(HashMap<Key, Option<Location>>),
+    Hashed(HashMap<Name, Option<Location>>),
     /// For ordered kinds.
-    Sorted(BTreeMap<Key, Option<Location>>),
+    Sorted(BTreeMap<Name, Option<Location>>),
 }
 
 impl Overlay {
@@ -40,49 +41,49 @@ impl Overlay {
         }
     }
 
-    pub(super) fn get(&self, key: &Key) -> Option<Option<Location>> {
+    pub(super) fn get(&self, name: &Name) -> Option<Option<Location>> {
         match self {
-            Self::Hashed(changes) => changes.get(key).copied(),
-            Self::Sorted(changes) => changes.get(key).copied(),
+            Self::Hashed(changes) => changes.get(name).copied(),
+            Self::Sorted(changes) => changes.get(name).copied(),
         }
     }
 
-    pub(super) fn insert(&mut self, key: Key, at: Option<Location>) {
+    pub(super) fn insert(&mut self, name: Name, at: Option<Location>) {
         match self {
-            Self::Hashed(changes) => drop(changes.insert(key, at)),
-            Self::Sorted(changes) => drop(changes.insert(key, at)),
+            Self::Hashed(changes) => drop(changes.insert(name, at)),
+            Self::Sorted(changes) => drop(changes.insert(name, at)),
         }
     }
 
-    /// The first key from `from` on, active or not; `None` too without order.
-    pub(super) fn first(&self, from: Bound<&Key>) -> Option<Key> {
+    /// The first name from `from` on, active or not; `None` too without order.
+    pub(super) fn first(&self, from: Bound<&Name>) -> Option<Name> {
         match self {
             Self::Hashed(_) => None,
             Self::Sorted(changes) => {
-                let mut found = changes.range::<Key, _>((from, Bound::Unbounded));
-                found.next().map(|(key, _)| *key)
+                let mut found = changes.range::<Name, _>((from, Bound::Unbounded));
+                found.next().map(|(name, _)| *name)
             }
         }
     }
 
-    /// The last key up to `to`, active or not; `None` too without order.
-    pub(super) fn last(&self, to: Bound<&Key>) -> Option<Key> {
+    /// The last name up to `to`, active or not; `None` too without order.
+    pub(super) fn last(&self, to: Bound<&Name>) -> Option<Name> {
         match self {
             Self::Hashed(_) => None,
             Self::Sorted(changes) => {
-                let mut found = changes.range::<Key, _>((Bound::Unbounded, to));
-                found.next_back().map(|(key, _)| *key)
+                let mut found = changes.range::<Name, _>((Bound::Unbounded, to));
+                found.next_back().map(|(name, _)| *name)
             }
         }
     }
 
-    /// All changes by rising key.
+    /// All changes by rising name.
     pub(super) fn sorted(&self) -> Vec<Entry> {
-        let entry = |(key, at): (&Key, &Option<Location>)| Entry::new(*key, *at);
+        let entry = |(name, at): (&Name, &Option<Location>)| Entry::new(*name, *at);
         match self {
             Self::Hashed(changes) => {
                 let mut entries: Vec<_> = changes.iter().map(entry).collect();
-                entries.sort_unstable_by_key(|entry| entry.key);
+                entries.sort_unstable_by_key(|entry| entry.name);
                 entries
             }
             Self::Sorted(changes) => changes.iter().map(entry).collect(),

@@ -1,18 +1,18 @@
 //! The changes of a replay, of any number, sorted in bounded memory.
 //!
 //! ```text
-//!   the first of them --sort--> bounds           keys that divide these evenly
-//!   all others --part of the key--> chunks --> file
-//!   at the end, part by part: read --sort--> the newest of each key
+//!   all --part of the name--> chunks --> file
+//!   at the end, part by part: read --sort--> the newest of each name
 //! ```
-//! They gather in a buffer. When it is full its keys say how to divide all keys into parts, and from then on there is room for a
-//! chunk of each part, less than what a processor keeps close. A chunk that is full goes into a file that lives as long as the
+//! They gather in a buffer. When it is full there are parts: of hashes by their first byte; of keys by bounds that divide evenly what
+//! is in the buffer. From then on there is room for a chunk of each part, less than what a processor keeps close. A chunk that is full goes into a file that lives as long as the
 //! replay. At the end a part is so short that it is sorted in memory: in a log of 60,000,000 keys without a pattern. If later
 //! keys look otherwise than the first (those that count up do), some parts are longer: these are sorted piece by piece into
 //! runs of the same file, which are merged.
 
 use super::bounds::{Bounds, PARTS};
-use super::entry::{ENTRY, Entry, key};
+use super::entry::{Entry, SHORT, name};
+use super::name::Name;
 use super::order::Order;
 use super::place::Place;
 use super::sorted::Sorted;
@@ -20,7 +20,6 @@ use super::spill::Spill;
 use crate::storage::error::Error;
 use crate::storage::file::Files;
 use cordee_protocol::Location;
-use cordee_protocol::db::Key;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
@@ -32,20 +31,20 @@ const CHUNKS: usize = 5;
 /// for the whole index than one by one.
 const AHEAD: usize = 32;
 
-/// Gathers changes. Memory: [`Options::run_entries`](super::Options::run_entries) of 40 bytes, and 8 more while they are sorted for
+/// Gathers changes. Memory: [`Options::run_entries`](super::Options::run_entries) of 24 bytes or 40, and 8 more while keys are sorted for
 /// the bounds; from then on a fifth of that for chunks, 16 bytes for each chunk in the file, and what waits to be written there.
 #[derive(Debug)]
-pub(super) struct Parts<F: Files> {
+pub(super) struct Parts<F: Files, const N: usize> {
     place: Arc<Place<F>>,
     /// All changes, the oldest first; once there are parts, room for a chunk of each.
-    buffer: Vec<[u8; ENTRY]>,
+    buffer: Vec<[u8; N]>,
     /// How many entries to make room for at first.
     room: usize,
     bounds: Bounds,
     /// None before the buffer is full for the first time.
     parts: Vec<Part>,
     /// The newest changes and their parts: fewer than [`AHEAD`] on their way into chunks.
-    ahead: Vec<(usize, [u8; ENTRY])>,
+    ahead: Vec<(usize, [u8; N])>,
     /// What the parts have in their chunks.
     spill: Option<Spill<F>>,
     /// Why a chunk was not written. Later changes are dropped.
@@ -61,7 +60,7 @@ pub(super) struct Part {
     pub(super) filled: usize,
 }
 
-impl<F: Files> Parts<F> {
+impl<F: Files, const N: usize> Parts<F, N> {
     /// `operations`: about how many changes there will be.
     pub(super) fn new(place: Arc<Place<F>>, operations: u64) -> Self {
         let room = operations.min(place.options.run_entries as u64) as usize;
@@ -84,21 +83,24 @@ impl<F: Files> Parts<F> {
 
     /// The next change.
     #[inline]
-    pub(super) fn push(&mut self, key: &Key, at: Option<Location>) {
-        let entry = Entry::new(*key, at).bytes();
-        if self.parts.is_empty() {
-            if self.buffer.is_empty() {
-                self.buffer.reserve_exact(self.room);
-            }
-            self.buffer.push(entry);
-            if self.buffer.len() >= self.place.options.run_entries {
-                self.failed = self.divide().err();
-                self.buffer.resize(self.chunk() * self.parts.len(), [0; ENTRY]);
-                self.buffer.shrink_to_fit();
-            }
-            return;
+    pub(super) fn push(&mut self, name: &Name, at: Option<Location>) {
+        let entry = Entry::new(*name, at).bytes();
+        if !self.parts.is_empty() {
+            return self.put(name, entry);
         }
-        self.ahead.push((self.bounds.part(key), entry));
+        if self.buffer.is_empty() {
+            self.buffer.reserve_exact(self.room);
+        }
+        self.buffer.push(entry);
+        if self.buffer.len() >= self.place.options.run_entries {
+            self.divide();
+        }
+    }
+
+    /// The next change that goes into a chunk.
+    #[inline]
+    fn put(&mut self, name: &Name, entry: [u8; N]) {
+        self.ahead.push((self.bounds.part(&name.0), entry));
         if self.ahead.len() == AHEAD {
             self.place_ahead();
         }
@@ -109,8 +111,8 @@ impl<F: Files> Parts<F> {
         let chunk = self.chunk();
         let ahead = std::mem::take(&mut self.ahead);
         // Read where will be written: a processor waits for many reads at once, but for writes one after the other.
-        let read = |sum: u8, &(number, _): &(usize, [u8; ENTRY])| {
-            sum ^ self.buffer[number * chunk + self.parts[number].filled][ENTRY - 1]
+        let read = |sum: u8, &(number, _): &(usize, [u8; N])| {
+            sum ^ self.buffer[number * chunk + self.parts[number].filled][N - 1]
         };
         std::hint::black_box(ahead.iter().fold(0, read));
         for (number, entry) in &ahead {
@@ -133,23 +135,23 @@ impl<F: Files> Parts<F> {
         (self.place.options.run_entries / (CHUNKS * PARTS)).max(2)
     }
 
-    /// Make parts that have as much each of what has come so far, which is sorted and becomes their first chunks.
-    fn divide(&mut self) -> Result<(), Error> {
-        let mut order = Order::default();
-        order.of(&self.buffer);
-        let mut sorted = order.indices();
-        let len = sorted.len().div_ceil(PARTS).max(2);
-        let bounds = order.indices().step_by(len).skip(1);
-        self.bounds = Bounds::new(bounds.map(|i| *key(&self.buffer[i])).collect());
-        self.parts.resize_with(sorted.len().div_ceil(len), Part::default);
-        let mut out = Vec::with_capacity(len);
-        for number in 0..self.parts.len() {
-            out.clear();
-            out.extend(sorted.by_ref().take(len).map(|i| self.buffer[i]));
-            let chunk = self.write(&out)?;
-            self.parts[number].chunks.push(chunk);
+    /// Make parts, and put what has come so far into their chunks. Hashes are even; of keys each part gets as many.
+    fn divide(&mut self) {
+        self.bounds = match N {
+            SHORT => Bounds::even(),
+            _ => {
+                let mut order = Order::default();
+                let sorted = order.of(&self.buffer).indices();
+                let len = sorted.len().div_ceil(PARTS).max(2);
+                let bounds = sorted.step_by(len).skip(1);
+                Bounds::new(bounds.map(|i| name(&self.buffer[i]).0).collect())
+            }
+        };
+        self.parts.resize_with(self.bounds.parts(), Part::default);
+        let room = vec![[0; N]; self.chunk() * self.parts.len()];
+        for entry in std::mem::replace(&mut self.buffer, room) {
+            self.put(&name(&entry), entry);
         }
-        Ok(())
     }
 
     fn write_chunk(&mut self, number: usize) -> Result<(), Error> {
@@ -162,7 +164,7 @@ impl<F: Files> Parts<F> {
     }
 
     /// Put aside, behind what is there.
-    fn write(&mut self, entries: &[[u8; ENTRY]]) -> Result<Range<u64>, Error> {
+    fn write(&mut self, entries: &[[u8; N]]) -> Result<Range<u64>, Error> {
         let spill = match &mut self.spill {
             Some(spill) => spill,
             None => self.spill.insert(Spill::create(self.place.clone())?),
@@ -174,7 +176,7 @@ impl<F: Files> Parts<F> {
     ///
     /// # Errors
     /// That of an earlier write, and of the last.
-    pub(super) fn end(mut self) -> Result<Sorted<F>, Error> {
+    pub(super) fn end(mut self) -> Result<Sorted<F, N>, Error> {
         self.place_ahead();
         if let Some(error) = self.failed {
             return Err(error);

@@ -1,6 +1,9 @@
 //! The folder of an index, and what all that work in it share.
 
 use super::Options;
+use super::entry::Shape;
+use super::mark::Mark;
+use super::name::Naming;
 use crate::storage::error::Error;
 use crate::storage::file::{Files, OsFiles};
 use cordee_protocol::db::Kind;
@@ -21,6 +24,11 @@ pub(super) struct Place<F = OsFiles> {
     pub(super) folder: PathBuf,
     pub(super) kind: Kind,
     pub(super) options: Options,
+    pub(super) naming: Naming,
+    /// What names are keyed with.
+    pub(super) seed: [u64; 2],
+    /// How long entries are.
+    pub(super) shape: Shape,
     /// The number of the next file: none is used twice, so a file that is being made is never one that counts.
     next: AtomicU64,
 }
@@ -35,10 +43,24 @@ pub(super) enum What {
 }
 
 impl<F: Files> Place<F> {
-    /// The folder, made if it is not there.
-    pub(super) fn open(files: F, folder: PathBuf, kind: Kind, options: Options) -> Result<Arc<Self>, Error> {
+    /// The folder, made if it is not there, and its mark, or why there is none to use.
+    pub(super) fn open(
+        files: F,
+        folder: PathBuf,
+        kind: Kind,
+        options: Options,
+    ) -> Result<(Arc<Self>, Result<Mark, String>), Error> {
         files.make_folder(&folder).map_err(Error::io("make", &folder))?;
+        let mark = Mark::read(&files, &folder, kind);
+        let seed = match &mark {
+            Ok(mark) => mark.seed,
+            Err(_) => options.seed.unwrap_or_else(rand::random),
+        };
+        let naming = Naming::new(kind, seed);
         let place = Self {
+            shape: Shape::of(&naming),
+            naming,
+            seed,
             files,
             folder,
             kind,
@@ -48,7 +70,7 @@ impl<F: Files> Place<F> {
         let numbers = place.list()?.into_iter().map(|(number, _)| number);
         let next = numbers.max().map_or(0, |number| number.saturating_add(1));
         place.next.store(next, Ordering::Relaxed);
-        Ok(Arc::new(place))
+        Ok((Arc::new(place), mark))
     }
 
     /// A number that no file has had.

@@ -1,8 +1,8 @@
-//! The end of a replay: its changes by rising key, piece by piece.
+//! The end of a replay: its changes by rising name, piece by piece.
 //!
 //! A piece is what a part has, so several threads may each sort one: their pieces, one behind the other, are the whole.
 
-use super::entry::ENTRY;
+use super::entry::Entry;
 use super::merge::{Source, merge};
 use super::order::Order;
 use super::parts::Part;
@@ -13,15 +13,15 @@ use crate::storage::file::Files;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Entries that are handed on, or written, at once: 320 KiB.
-pub(super) const BATCH: usize = 8192;
+/// Entries of a run that are written at once.
+const BATCH: usize = 8192;
 
 /// All changes of a replay. The file that has most of them goes with this.
 #[derive(Debug)]
-pub(super) struct Sorted<F: Files> {
+pub(super) struct Sorted<F: Files, const N: usize> {
     pub(super) place: Arc<Place<F>>,
     /// All changes, the oldest first; or the newest of each part.
-    pub(super) buffer: Vec<[u8; ENTRY]>,
+    pub(super) buffer: Vec<[u8; N]>,
     /// How many of these each part has room for.
     pub(super) chunk: usize,
     /// None if all is in the buffer.
@@ -30,30 +30,24 @@ pub(super) struct Sorted<F: Files> {
 }
 
 /// What one thread sorts in. Memory: 48 bytes for each change of a piece, at most
-/// [`Options::run_entries`](super::Options::run_entries) of them, and a batch.
+/// [`Options::run_entries`](super::Options::run_entries) of them.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct Room<const N: usize> {
     order: Order,
-    entries: Vec<[u8; ENTRY]>,
-    /// A batch on its way.
-    out: Vec<[u8; ENTRY]>,
+    entries: Vec<[u8; N]>,
 }
 
-impl<F: Files> Sorted<F> {
+impl<F: Files, const N: usize> Sorted<F, N> {
     /// How many pieces there are.
     pub(super) fn pieces(&self) -> usize {
         self.parts.len().max(1)
     }
 
-    /// Give the newest change of each key to `each`, by rising key, some at a time; it may put another vector in the place of
-    /// the one it gets.
+    /// Give the newest change of each name to `each`, by rising name.
     ///
     /// # Errors
     /// Those of reading and writing, and those of `each`.
-    pub(super) fn all(
-        &self,
-        mut each: impl FnMut(&mut Vec<[u8; ENTRY]>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub(super) fn all(&self, mut each: impl FnMut(&Entry) -> Result<(), Error>) -> Result<(), Error> {
         let mut room = Room::default();
         (0..self.pieces()).try_for_each(|number| self.piece(number, &mut room, &mut each))
     }
@@ -65,31 +59,30 @@ impl<F: Files> Sorted<F> {
     pub(super) fn piece(
         &self,
         number: usize,
-        room: &mut Room,
-        each: impl FnMut(&mut Vec<[u8; ENTRY]>) -> Result<(), Error>,
+        room: &mut Room<N>,
+        mut each: impl FnMut(&Entry) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let part = self.parts.get(number);
         let runs = match part {
             Some(part) => self.gather(number, part, room)?,
             None => Vec::new(),
         };
-        let Room { order, entries, out } = room;
-        let mut out = Batch { entries: out, each };
+        let Room { order, entries } = room;
         if runs.is_empty() {
             let entries = part.map_or(&self.buffer, |_| entries);
             let mut sorted = order.of(entries).indices();
-            sorted.try_for_each(|i| out.push(&entries[i]))?;
+            sorted.try_for_each(|i| each(&Entry::read(&entries[i])))?;
         } else if let Some(mut spill) = self.spill() {
             spill.flush()?;
             let (file, path) = spill.file();
             // Others may write, and merging takes a while.
             drop(spill);
             *entries = Vec::new();
-            let source = |run| Source::Run(file.clone(), path.clone(), run);
+            let source = |run| Source::<F>::Run(file.clone(), path.clone(), run);
             let newest_first = runs.into_iter().rev().map(source).collect();
-            merge::<F>(newest_first, |entry| out.push(&entry.bytes()))?;
+            merge(&self.place, newest_first, each)?;
         }
-        out.end()
+        Ok(())
     }
 
     fn spill(&self) -> Option<MutexGuard<'_, Spill<F>>> {
@@ -98,10 +91,10 @@ impl<F: Files> Sorted<F> {
     }
 
     /// Read a part into the room, the oldest first; if it is too long, make runs of it instead, the oldest first.
-    fn gather(&self, number: usize, part: &Part, room: &mut Room) -> Result<Vec<Range<u64>>, Error> {
+    fn gather(&self, number: usize, part: &Part, room: &mut Room<N>) -> Result<Vec<Range<u64>>, Error> {
         let file = self.spill().map(|spill| spill.file());
         let most = self.place.options.run_entries.max(self.chunk);
-        let len = |range: &Range<u64>| ((range.end - range.start) / ENTRY as u64) as usize;
+        let len = |range: &Range<u64>| ((range.end - range.start) / N as u64) as usize;
         let all = part.chunks.iter().map(len).sum::<usize>() + part.filled;
         let mut runs = Vec::new();
         room.entries.clear();
@@ -111,7 +104,7 @@ impl<F: Files> Sorted<F> {
                 runs.extend(self.write_run(room)?);
             }
             let start = room.entries.len();
-            room.entries.resize(start + len(chunk), [0; ENTRY]);
+            room.entries.resize(start + len(chunk), [0; N]);
             if let Some((file, path)) = &file {
                 Spill::<F>::read(file, path, chunk.start, &mut room.entries[start..])?;
             }
@@ -129,7 +122,7 @@ impl<F: Files> Sorted<F> {
     }
 
     /// Sort what is in the room into a run, and empty it.
-    fn write_run(&self, room: &mut Room) -> Result<Option<Range<u64>>, Error> {
+    fn write_run(&self, room: &mut Room<N>) -> Result<Option<Range<u64>>, Error> {
         let Some(mut spill) = self.spill() else {
             return Ok(None);
         };
@@ -143,27 +136,5 @@ impl<F: Files> Sorted<F> {
         }
         room.entries.clear();
         Ok(Some(start..spill.end()))
-    }
-}
-
-/// Entries on their way to `each`.
-struct Batch<'a, E> {
-    entries: &'a mut Vec<[u8; ENTRY]>,
-    each: E,
-}
-
-impl<E: FnMut(&mut Vec<[u8; ENTRY]>) -> Result<(), Error>> Batch<'_, E> {
-    fn push(&mut self, entry: &[u8; ENTRY]) -> Result<(), Error> {
-        self.entries.push(*entry);
-        if self.entries.len() == BATCH {
-            self.end()?;
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), Error> {
-        (self.each)(self.entries)?;
-        self.entries.clear();
-        Ok(())
     }
 }

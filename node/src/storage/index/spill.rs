@@ -1,6 +1,5 @@
 //! Entries that a replay puts aside, in a file that lives as long as it does.
 
-use super::entry::ENTRY;
 use super::place::{Place, What};
 use crate::storage::error::Error;
 use crate::storage::file::{File, Files};
@@ -47,7 +46,7 @@ impl<F: Files> Spill<F> {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Full`].
-    pub(super) fn append(&mut self, entries: &[[u8; ENTRY]]) -> Result<Range<u64>, Error> {
+    pub(super) fn append<const N: usize>(&mut self, entries: &[[u8; N]]) -> Result<Range<u64>, Error> {
         let start = self.end();
         if self.waiting.len() + entries.as_flattened().len() > self.place.options.run_entries {
             self.flush()?;
@@ -72,11 +71,11 @@ impl<F: Files> Spill<F> {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(super) fn read(
+    pub(super) fn read<const N: usize>(
         file: &F::File,
         path: &Path,
         start: u64,
-        out: &mut [[u8; ENTRY]],
+        out: &mut [[u8; N]],
     ) -> Result<(), Error> {
         let read = file.read_at(out.as_flattened_mut(), start);
         read.map_err(Error::io("read", path))

@@ -1,22 +1,22 @@
 //! A file of sorted entries that never changes: reading one.
 //!
 //! ```text
-//!   blocks   4096 bytes each: 102 entries (see `entry`)
-//!   fences   the first key of each block, 32 bytes each
-//!   filters  which keys each block may have, 128 bytes each (see `filter`)
+//!   blocks   4096 bytes each: up to 170 entries, or 102 where names are keys (see `entry`)
+//!   fences   the first name of each block, 32 bytes each
+//!   filters  which names each block may have, 216 or 128 bytes each (see `filter`)
 //!   8        checksum of fences and filters
 //! ```
 //! The checksums depend on the file's number and the block's place in it. In memory are fences and filters,
-//! 160 bytes a block or 1.57 bytes a key: 15 MiB for 10,000,000. So a key that is there costs one read of one block, and one
+//! 1.46 bytes a key, or 1.57: 15 MiB for 10,000,000. So a key that is there costs one read of one block, and one
 //! that is not costs none, but for one in 120. Blocks that were read are kept by the system's cache and nowhere else.
 
-use super::entry::{self, BLOCK, ENTRY, Entry, PER_BLOCK, entries, words};
-use super::filter::{self, Filter};
+use super::entry::{BLOCK, Entry};
+use super::filter;
+use super::name::Name;
 use super::place::{Place, What};
 use crate::storage::checksum::{CHECKSUM, checksum};
 use crate::storage::error::Error;
 use crate::storage::file::{File, Files, OsFiles};
-use cordee_protocol::db::Key;
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ pub(super) fn seed(number: u64, at: u64) -> u64 {
     number.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ at
 }
 
-/// Bytes of a block's fence and filter.
-const TRAILER: u64 = 32 + filter::BYTES as u64;
+/// The bytes of the first name of a block.
+pub(super) type Fence = [u8; 32];
 
 /// The checksum behind fences and filters.
 pub(super) fn trailer_sum(number: u64, fences: &[u8], filters: &[u8]) -> u64 {
@@ -44,8 +44,9 @@ pub(super) struct Table<F: Files = OsFiles> {
     pub(super) number: u64,
     /// How many entries it has.
     pub(super) len: u64,
-    fences: Vec<Key>,
-    filters: Vec<Filter>,
+    fences: Vec<Fence>,
+    /// Back to back.
+    filters: Vec<u8>,
 }
 
 impl<F: Files> Table<F> {
@@ -55,7 +56,7 @@ impl<F: Files> Table<F> {
         file: F::File,
         number: u64,
         len: u64,
-        (fences, filters): (Vec<Key>, Vec<Filter>),
+        (fences, filters): (Vec<Fence>, Vec<u8>),
     ) -> Self {
         Self {
             place,
@@ -82,25 +83,26 @@ impl<F: Files> Table<F> {
             opened => opened.map_err(io("open"))?,
         };
         let size = file.len().map_err(io("read"))?;
-        let blocks = len.div_ceil(PER_BLOCK as u64);
-        let start = blocks.saturating_mul(BLOCK as u64);
-        let want = start.saturating_add(blocks.saturating_mul(TRAILER) + CHECKSUM as u64);
-        if size != want || len == 0 {
+        let shape = place.shape;
+        let whole = BLOCK as u64 + 32 + shape.filter as u64;
+        let blocks = size.saturating_sub(CHECKSUM as u64) / whole;
+        if size != blocks * whole + CHECKSUM as u64 || len < blocks || len > blocks * shape.per_block() as u64
+        {
             return damaged(size, "it has another length");
         }
+        let start = blocks * BLOCK as u64;
         // As long as the file says, so not longer than the disk; and read to where they stay, as they are long.
-        let mut fences: Vec<Key> = vec![[0; 32]; blocks as usize];
-        let mut filters = vec![[0; filter::BYTES]; blocks as usize];
+        let mut fences: Vec<Fence> = vec![[0; 32]; blocks as usize];
+        let mut filters = vec![0; blocks as usize * shape.filter];
         let mut sum = [0; CHECKSUM];
         let mut offset = start;
-        for part in [fences.as_flattened_mut(), filters.as_flattened_mut(), &mut sum] {
+        for part in [fences.as_flattened_mut(), &mut filters, &mut sum] {
             file.read_at(part, offset).map_err(io("read"))?;
             offset += part.len() as u64;
         }
-        if trailer_sum(number, fences.as_flattened(), filters.as_flattened()).to_le_bytes() != sum {
+        if trailer_sum(number, fences.as_flattened(), &filters).to_le_bytes() != sum {
             return damaged(start, "the checksum of its fences is another one");
         }
-        let filters = filters.into_iter().map(Filter).collect();
         Ok(Self::written(place, file, number, len, (fences, filters)))
     }
 
@@ -137,75 +139,67 @@ impl<F: Files> Table<F> {
         Ok(blocks)
     }
 
-    /// The entries of block `at`, whose bytes these are.
-    pub(super) fn entries<'a>(
-        &self,
-        at: usize,
-        block: &'a [u8],
-    ) -> impl ExactSizeIterator<Item = Entry> + use<'a, F> {
-        entries(&block[..self.held(at) * ENTRY])
-    }
-
-    /// How many entries a block has.
-    fn held(&self, block: usize) -> usize {
-        (self.len - (block * PER_BLOCK) as u64).min(PER_BLOCK as u64) as usize
-    }
-
     fn damaged(&self, offset: u64) -> Error {
         self.place.condemn();
         Error::index(&self.path(), offset, "the checksum of a block is another one")
     }
 
-    /// What it says of `key`.
-    pub(super) fn get(&self, key: &Key) -> Result<Option<Entry>, Error> {
-        let wanted = words(key);
-        let behind = self.fences.partition_point(|fence| words(fence) <= wanted);
+    /// What it says of `name`.
+    pub(super) fn get(&self, name: &Name) -> Result<Option<Entry>, Error> {
+        let wanted = name.words();
+        let behind = self
+            .fences
+            .partition_point(|fence| Name(*fence).words() <= wanted);
         let Some(block) = behind.checked_sub(1) else {
             return Ok(None);
         };
-        if !self.filters[block].may_have(key) {
+        let Place { naming, shape, .. } = &*self.place;
+        let filter = &self.filters[block * shape.filter..][..shape.filter];
+        if !filter::may_have(filter, filter::choice(naming, name)) {
             return Ok(None);
         }
         let mut bytes = [0; BLOCK];
         self.read(block, &mut bytes)?;
-        let held = self.held(block);
-        let content = &bytes.as_chunks::<ENTRY>().0[..held];
-        let found = content.binary_search_by(|entry| words(entry::key(entry)).cmp(&wanted));
-        Ok(found.ok().map(|i| Entry::read(&content[i])))
+        Ok(shape.find(name, shape.entries(&bytes)))
     }
 
-    /// The first key from `from` on, active or not.
-    pub(super) fn first(&self, from: Bound<&Key>) -> Result<Option<Key>, Error> {
-        let below = |key: &Key| match from {
-            Bound::Included(from) => key < from,
-            Bound::Excluded(from) => key <= from,
+    /// The first name from `from` on, active or not.
+    pub(super) fn first(&self, from: Bound<&Name>) -> Result<Option<Name>, Error> {
+        let below = |name: &Name| match from {
+            Bound::Included(from) => name < from,
+            Bound::Excluded(from) => name <= from,
             Bound::Unbounded => false,
         };
-        let behind = self.fences.partition_point(below);
+        let behind = self.fences.partition_point(|fence| below(&Name(*fence)));
         if let Some(block) = behind.checked_sub(1) {
-            let mut bytes = [0; BLOCK];
-            self.read(block, &mut bytes)?;
-            let found = self.entries(block, &bytes).find(|entry| !below(&entry.key));
-            if let Some(entry) = found {
-                return Ok(Some(entry.key));
+            let found = self.names(block)?.into_iter().find(|name| !below(name));
+            if found.is_some() {
+                return Ok(found);
             }
         }
-        Ok(self.fences.get(behind).copied())
+        Ok(self.fences.get(behind).copied().map(Name))
     }
 
-    /// The last key up to `to`, active or not.
-    pub(super) fn last(&self, to: Bound<&Key>) -> Result<Option<Key>, Error> {
-        let inside = |key: &Key| match to {
-            Bound::Included(to) => key <= to,
-            Bound::Excluded(to) => key < to,
+    /// The last name up to `to`, active or not.
+    pub(super) fn last(&self, to: Bound<&Name>) -> Result<Option<Name>, Error> {
+        let inside = |name: &Name| match to {
+            Bound::Included(to) => name <= to,
+            Bound::Excluded(to) => name < to,
             Bound::Unbounded => true,
         };
-        let Some(block) = self.fences.partition_point(inside).checked_sub(1) else {
+        let behind = self.fences.partition_point(|fence| inside(&Name(*fence)));
+        let Some(block) = behind.checked_sub(1) else {
             return Ok(None);
         };
-        let mut bytes = [0; BLOCK];
+        Ok(self.names(block)?.into_iter().rfind(inside))
+    }
+
+    /// The names in a block.
+    fn names(&self, block: usize) -> Result<Vec<Name>, Error> {
+        let (mut bytes, mut entries) = ([0; BLOCK], Vec::new());
         self.read(block, &mut bytes)?;
-        let found = self.entries(block, &bytes).filter(|entry| inside(&entry.key));
-        Ok(found.last().map(|entry| entry.key))
+        let shape = self.place.shape;
+        shape.read(shape.entries(&bytes), &mut entries);
+        Ok(entries.into_iter().map(|entry| entry.name).collect())
     }
 }

@@ -23,6 +23,7 @@ const TINY: Options = Options {
     close_operations: 10,
     run_entries: 16,
     background: false,
+    seed: Some([1, 2]),
 };
 
 fn open(disk: &FaultyDisk, kind: Kind, options: Options) -> Result<DiskIndex<FaultyDisk>, Error> {

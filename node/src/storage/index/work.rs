@@ -54,6 +54,7 @@ impl<F: Files> Work<F> {
         let mark = Mark {
             kind: self.place.kind.to_string(),
             covered: self.covered.clone(),
+            seed: self.place.seed,
             active: self.active,
             tables: tables.iter().map(|table| (table.number, table.len)).collect(),
         };

@@ -167,7 +167,7 @@ fn an_index_that_is_lost_foreign_behind_or_ahead_is_made_anew() {
                 "ahead" => copy(&other, &found),
                 "behind" => copy(&shorter, &found),
                 "no mark" => found.remove(&folder().join("mark")).unwrap(),
-                _ => found.edit(&folder().join("mark"), |bytes| bytes[9] = 2),
+                _ => found.edit(&folder().join("mark"), |bytes| bytes[9] = 1),
             }
             let db = database(&found, kind).unwrap();
             assert_eq!(answers(&db), want, "{name}, {case}");

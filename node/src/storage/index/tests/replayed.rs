@@ -45,12 +45,12 @@ fn location(n: u64) -> Location {
 /// Replay `len` changes, every seventh of which takes a key away, and let the index settle: it, and what it must hold.
 fn replay(
     disk: &FaultyDisk,
-    options: Options,
+    (options, family): (Options, Family),
     key: fn(u64) -> Key,
     len: u64,
     least: u64,
 ) -> Result<(DiskIndex<FaultyDisk>, BTreeMap<Key, Location>), Error> {
-    let mut index = open(disk, Kind::variable(Family::AnyOrdered), options)?.fresh(len);
+    let mut index = open(disk, Kind::variable(family), options)?.fresh(len);
     let mut model = BTreeMap::new();
     for n in 0..len {
         let at = (n % 7 != 6).then_some(location(n));
@@ -65,6 +65,13 @@ fn replay(
 
 fn check(index: &DiskIndex<FaultyDisk>, model: &BTreeMap<Key, Location>, case: &str) {
     assert_eq!(index.len(), model.len(), "{case}");
+    for (key, at) in model {
+        assert_eq!(index.get(key).unwrap(), Some(*at), "{case}");
+    }
+    assert_eq!(index.get(&[9; 32]).unwrap(), None, "{case}");
+    if index.place.kind.family() != Family::AnyOrdered {
+        return;
+    }
     let (mut held, mut from) = (Vec::new(), Bound::Unbounded);
     while let Some(key) = index.first(from.as_ref()).unwrap() {
         held.push((key, index.get(&key).unwrap().unwrap()));
@@ -85,16 +92,22 @@ fn of_every_shape_and_size_the_newest_is_kept() {
             (300, &[299, 301, 2500]),
             (5000, &[4000, 4500, 9000]),
         ] {
-            for (&len, background) in lengths.iter().flat_map(|len| [(len, false), (len, true)]) {
+            let each = |len| {
+                let both = [Family::AnyOrdered, Family::AnyUnordered];
+                both.into_iter()
+                    .flat_map(move |family| [(len, family, false), (len, family, true)])
+            };
+            for (&len, family, background) in lengths.iter().flat_map(each) {
                 let options = Options {
                     run_entries,
                     background,
                     ..TINY
                 };
                 for least in [0, len / 3] {
-                    let case = format!("{shape}, {len} of {run_entries}, from {least}, {background}");
+                    let case =
+                        format!("{shape}, {family:?}, {len} of {run_entries}, from {least}, {background}");
                     let disk = FaultyDisk::default();
-                    let (index, model) = replay(&disk, options, key, len, least).unwrap();
+                    let (index, model) = replay(&disk, (options, family), key, len, least).unwrap();
                     check(&index, &model, &case);
                     let paths = disk.paths(&folder());
                     let runs = |path: &PathBuf| path.extension().is_some_and(|name| name == "runs");
@@ -109,16 +122,20 @@ fn of_every_shape_and_size_the_newest_is_kept() {
 #[test]
 fn a_disk_that_fails_ends_the_replay() {
     for (shape, key) in [SHAPES[0], SHAPES[1]] {
-        for background in [false, true] {
+        let families = [Family::AnyOrdered, Family::AnyUnordered];
+        for (family, background) in families
+            .iter()
+            .flat_map(|family| [(*family, false), (*family, true)])
+        {
             let options = Options { background, ..TINY };
             let (mut failed, mut n) = (0, 0);
             loop {
                 let disk = FaultyDisk::default();
                 disk.fail_at(n);
-                match replay(&disk, options, key, 1000, 0) {
+                match replay(&disk, (options, family), key, 1000, 0) {
                     Err(_) => failed += 1,
                     Ok((index, model)) => {
-                        check(&index, &model, &format!("{shape}, step {n}"));
+                        check(&index, &model, &format!("{shape}, {family:?}, step {n}"));
                         break;
                     }
                 }
