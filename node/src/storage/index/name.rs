@@ -13,9 +13,10 @@
 
 use cordee_protocol::db::{Family, Key, Kind};
 use siphasher::sip128::SipHasher13;
+use std::hash::{Hash, Hasher};
 
 /// A name. Those of [`Naming::Hashed`] are [`HASHED`] bytes and zeros behind them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name(pub(super) Key);
 
 /// Bytes of a hash.
@@ -29,6 +30,32 @@ impl Name {
         let mut words = [[0; 8]; 4];
         words.as_flattened_mut().copy_from_slice(&self.0);
         words.map(u64::from_be_bytes)
+    }
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.words()[0]);
+    }
+}
+
+/// The hash of a name that is one: its first eight bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FirstWord(u64);
+
+impl Hasher for FirstWord {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = word;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

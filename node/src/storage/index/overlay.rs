@@ -1,18 +1,19 @@
 //! Changes that are in no table yet.
 
 use super::entry::Entry;
-use super::name::Name;
+use super::name::{FirstWord, Name};
 use cordee_protocol::Location;
 use cordee_protocol::db::{Family, Kind};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
+use std::hash::BuildHasherDefault;
 use std::ops::Bound;
 
 /// The newest change of each name, in memory: about 60 bytes each.
 #[derive(Debug)]
 pub(super) enum Overlay {
-    /// No order.
-    Hashed(HashMap<Name, Option<Location>>),
+    /// No order, and names that are hashes.
+    Hashed(HashMap<Name, Option<Location>, BuildHasherDefault<FirstWord>>),
     /// For ordered kinds.
     Sorted(BTreeMap<Name, Option<Location>>),
 }
@@ -21,7 +22,7 @@ impl Overlay {
     pub(super) fn new(kind: Kind) -> Self {
         match kind.family() {
             Family::AnyOrdered => Self::Sorted(BTreeMap::new()),
-            Family::AnyUnordered | Family::Immutable | Family::Keyless => Self::Hashed(HashMap::new()),
+            Family::AnyUnordered | Family::Immutable | Family::Keyless => Self::Hashed(HashMap::default()),
         }
     }
 
@@ -29,7 +30,10 @@ impl Overlay {
     /// time of a publisher.
     pub(super) fn next(&self) -> Self {
         match self {
-            Self::Hashed(changes) => Self::Hashed(HashMap::with_capacity(changes.len())),
+            Self::Hashed(changes) => Self::Hashed(HashMap::with_capacity_and_hasher(
+                changes.len(),
+                BuildHasherDefault::default(),
+            )),
             Self::Sorted(_) => Self::Sorted(BTreeMap::new()),
         }
     }
@@ -83,7 +87,7 @@ impl Overlay {
         match self {
             Self::Hashed(changes) => {
                 let mut entries: Vec<_> = changes.iter().map(entry).collect();
-                entries.sort_unstable_by_key(|entry| entry.name);
+                entries.sort_unstable_by_key(|entry| entry.name.words());
                 entries
             }
             Self::Sorted(changes) => changes.iter().map(entry).collect(),
