@@ -110,10 +110,12 @@ impl Shape {
 
     /// The bytes of a block that are entries.
     pub(super) fn entries(self, block: &[u8]) -> &[u8] {
-        let held = block
-            .last_chunk::<END>()
-            .map_or(0, |end| u16::from_le_bytes([end[0], end[1]]));
-        &block[..usize::from(held).min(self.per_block()) * self.entry]
+        &block[..held(block).min(self.per_block()) * self.entry]
+    }
+
+    /// Whether a block can have as many entries as it says.
+    pub(super) fn counts(self, block: &[u8]) -> bool {
+        (1..=self.per_block()).contains(&held(block))
     }
 
     /// Put the entry behind `out`.
@@ -140,6 +142,12 @@ impl Shape {
             _ => find(name, bytes.as_chunks::<LONG>().0),
         }
     }
+}
+
+/// How many entries a block says it has.
+fn held(block: &[u8]) -> usize {
+    let end = block.last_chunk::<END>();
+    end.map_or(0, |end| u16::from_le_bytes([end[0], end[1]]).into())
 }
 
 fn find<const N: usize>(wanted: &Name, entries: &[[u8; N]]) -> Option<Entry> {

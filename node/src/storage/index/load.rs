@@ -102,10 +102,12 @@ fn sort<F: Files, const N: usize>(
             if counts(entry) {
                 blocks.push(entry);
             }
-            if blocks.is_full()
-                && let Ok(empty) = to_fill.recv()
-            {
-                let _ = full.send((std::mem::replace(&mut blocks, empty), false));
+            if blocks.is_full() {
+                match to_fill.recv() {
+                    Ok(empty) => drop(full.send((std::mem::replace(&mut blocks, empty), false))),
+                    // Nobody writes any more.
+                    Err(_) => blocks.clear(),
+                }
             }
             Ok(())
         })?;

@@ -28,9 +28,10 @@
 //! * A start replays at most about [`Options::wait_operations`] operations.
 //! * Overlay and frozen overlay: about 60 bytes a change, of at most twice [`Options::wait_operations`] changes.
 //! * A replay: [`Options::run_entries`] changes of 32 bytes, 48 for ordered kinds; at its end, by default, 10 MiB (14) for each of two
-//!   threads that sort, or 18, 16 of them for merging, where a part is too long to be sorted at once: one key was changed very often.
-//! * Tables: 1.46 bytes a key in memory, or 1.57 for ordered kinds ([`table`](self)): 15 MiB for 10,000,000 keys;
-//!   each is at least four times as long as all newer ones, so they are few. There is no cache but the system's.
+//!   threads that sort, or 25, most of them for merging, where a part is too long to be sorted at once: one key was changed very
+//!   often, later keys of an ordered kind look otherwise than the first, or there are more than 60,000,000.
+//! * Tables: 1.46 bytes a key in memory, or 1.57 for ordered kinds ([`table`](self)): 15 MiB for 10,000,000 keys, and as
+//!   much again while a table is written in the place of others; each is at least four times as long as all newer ones, so they are few. There is no cache but the system's.
 //!
 //! # Not exact
 //! Of a log whose publisher lied about a floor, the number of active keys may count some below it until the index is made
@@ -194,7 +195,15 @@ impl<F: Files + 'static> DiskIndex<F> {
                 index.marked = Some(mark.covered.clone());
                 index.opened = Ok(mark.covered);
             }
-            Err(why) => index.opened = Err(why),
+            Err(why) => {
+                // Before the tables that it speaks of.
+                place.remove(&place.folder.join(place::MARK))?;
+                place
+                    .files
+                    .sync_folder(&place.folder)
+                    .map_err(Error::io("sync", &place.folder))?;
+                index.opened = Err(why);
+            }
         }
         for (number, what) in place.list()? {
             if index.tables.iter().all(|table| table.number != number) {

@@ -5,9 +5,9 @@
 //! look like: nobody can choose keys that all fall into one part of a replay, or into one block.
 //!
 //! # Two keys of one name
-//! would be one key to this index. The hash is keyed with a seed that each index draws when it is begun and keeps in its mark, and which
-//! leaves the machine nowhere. So whoever chooses keys can only guess: among `n` keys two have one name with a probability of
-//! `n^2 / 2^129`, for 1,000,000,000 keys of one in 5 * 10^20. A disk errs more often. Who can read the files may find two of them with 2^64
+//! would be one key to this index. The hash is keyed with a seed that is drawn where there is no index to go on from, is kept in its mark, and
+//! never leaves the machine. So whoever chooses keys can only guess: among `n` keys two have one name with a probability of
+//! `n^2 / 2^129`, for 1,000,000,000 keys of one in 6 * 10^20. A disk errs more often. Who can read the files may find two of them with 2^64
 //! hashes, and with as little as a change of the files do worse. (That 128 bits of this hash may stand for the thing itself is the Rust
 //! compiler's practice too: its fingerprints of what it compiles are such.)
 

@@ -67,7 +67,12 @@ impl<F: Files> Place<F> {
             options,
             next: AtomicU64::new(0),
         };
-        let numbers = place.list()?.into_iter().map(|(number, _)| number);
+        // A number that the mark names is taken, whether its file is there or not.
+        let marked = mark
+            .iter()
+            .flat_map(|mark| &mark.tables)
+            .map(|&(number, _)| number);
+        let numbers = place.list()?.into_iter().map(|(number, _)| number).chain(marked);
         let next = numbers.max().map_or(0, |number| number.saturating_add(1));
         place.next.store(next, Ordering::Relaxed);
         Ok((Arc::new(place), mark))
@@ -121,5 +126,10 @@ fn parse(name: &str) -> Option<(u64, What)> {
         _ => return None,
     };
     let number = u64::from_str_radix(number, 16).ok()?;
-    (name == format!("{number:016x}.{}", &name[17..])).then_some((number, what))
+    (Some(name)
+        == name
+            .get(17..)
+            .map(|kind| format!("{number:016x}.{kind}"))
+            .as_deref())
+    .then_some((number, what))
 }

@@ -29,7 +29,7 @@ pub(super) struct Sorted<F: Files, const N: usize> {
     pub(super) spill: Option<Mutex<Spill<F>>>,
 }
 
-/// What one thread sorts in. Memory: 48 bytes for each change of a piece, at most
+/// What one thread sorts in. Memory: 32 or 48 bytes for each change of a piece, at most
 /// [`Options::run_entries`](super::Options::run_entries) of them.
 #[derive(Debug, Default)]
 pub(super) struct Room<const N: usize> {

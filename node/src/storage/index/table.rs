@@ -6,7 +6,7 @@
 //!   filters  which names each block may have, 216 or 128 bytes each (see `filter`)
 //!   8        checksum of fences and filters
 //! ```
-//! The checksums depend on the file's number and the block's place in it. In memory are fences and filters,
+//! The checksums depend on the seed of names, the file's number and the block's place in it. In memory are fences and filters,
 //! 1.46 bytes a key, or 1.57: 15 MiB for 10,000,000. So a key that is there costs one read of one block, and one
 //! that is not costs none, but for one in 120. Blocks that were read are kept by the system's cache and nowhere else.
 
@@ -21,18 +21,19 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The place that a checksum belongs to: block `at` of file `number`, or behind the last block the fences.
-pub(super) fn seed(number: u64, at: u64) -> u64 {
-    number.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ at
+/// The place that a checksum belongs to: block `at` of file `number`, or behind the last block the fences; of an index whose
+/// names have this seed.
+pub(super) fn seed([seed, _]: [u64; 2], number: u64, at: u64) -> u64 {
+    number.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ at ^ seed
 }
 
 /// The bytes of the first name of a block.
 pub(super) type Fence = [u8; 32];
 
 /// The checksum behind fences and filters.
-pub(super) fn trailer_sum(number: u64, fences: &[u8], filters: &[u8]) -> u64 {
+pub(super) fn trailer_sum(of: [u64; 2], number: u64, fences: &[u8], filters: &[u8]) -> u64 {
     let blocks = (fences.len() / 32) as u64;
-    checksum(checksum(seed(number, blocks), fences), filters)
+    checksum(checksum(seed(of, number, blocks), fences), filters)
 }
 
 /// An open table.
@@ -71,7 +72,7 @@ impl<F: Files> Table<F> {
     /// Open the table with this number.
     ///
     /// # Errors
-    /// [`Error::Index`] if it is not one of `len` entries whose fences are sound; [`Error::Io`].
+    /// [`Error::Index`] if it can not be one of `len` entries, or its fences are not sound; [`Error::Io`].
     pub(super) fn open(place: Arc<Place<F>>, number: u64, len: u64) -> Result<Self, Error> {
         let path = place.path(number, What::Table);
         let io = |doing| Error::io(doing, &path);
@@ -86,7 +87,10 @@ impl<F: Files> Table<F> {
         let shape = place.shape;
         let whole = BLOCK as u64 + 32 + shape.filter as u64;
         let blocks = size.saturating_sub(CHECKSUM as u64) / whole;
-        if size != blocks * whole + CHECKSUM as u64 || len < blocks || len > blocks * shape.per_block() as u64
+        if size != blocks * whole + CHECKSUM as u64
+            || len == 0
+            || len < blocks
+            || len > blocks * shape.per_block() as u64
         {
             return damaged(size, "it has another length");
         }
@@ -100,8 +104,11 @@ impl<F: Files> Table<F> {
             file.read_at(part, offset).map_err(io("read"))?;
             offset += part.len() as u64;
         }
-        if trailer_sum(number, fences.as_flattened(), &filters).to_le_bytes() != sum {
+        if trailer_sum(place.seed, number, fences.as_flattened(), &filters).to_le_bytes() != sum {
             return damaged(start, "the checksum of its fences is another one");
+        }
+        if !fences.is_sorted_by(|one, next| one < next) {
+            return damaged(start, "its fences do not rise");
         }
         Ok(Self::written(place, file, number, len, (fences, filters)))
     }
@@ -132,7 +139,8 @@ impl<F: Files> Table<F> {
         for (i, block) in out.as_chunks::<BLOCK>().0.iter().enumerate() {
             let (content, sum) = block.split_at(BLOCK - CHECKSUM);
             let at = (first + i) as u64;
-            if checksum(seed(self.number, at), content).to_le_bytes() != *sum {
+            let is_sound = checksum(seed(self.place.seed, self.number, at), content).to_le_bytes() == *sum;
+            if !is_sound || !self.place.shape.counts(block) {
                 return Err(self.damaged(at * BLOCK as u64));
             }
         }

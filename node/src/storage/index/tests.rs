@@ -208,3 +208,58 @@ fn of_what_is_left_nothing_piles_up() {
     open(&disk, kind, TINY).unwrap();
     assert!(disk.paths(&folder()).len() < 4);
 }
+
+/// A mark whose tables are gone must not come to speak of later ones that get their numbers.
+#[test]
+fn with_an_index_of_no_use_its_mark_goes_and_names_of_other_files_do_not_matter() {
+    let kind = Kind::variable(Family::AnyUnordered);
+    let disk = FaultyDisk::default();
+    let mut played = Played::new(open(&disk, kind, TINY).unwrap(), kind, 1, 50);
+    played.rebuild(200).unwrap();
+    played.cover(0).unwrap();
+    drop(played);
+    let is_table = |path: &PathBuf| path.extension().is_some_and(|name| name == "table");
+    let tables: Vec<_> = disk.paths(&folder()).into_iter().filter(is_table).collect();
+    assert!(!tables.is_empty());
+    for name in [
+        "0.table",
+        "a.runs",
+        ".table",
+        "0000000000000000.tables",
+        "mark.old",
+    ] {
+        drop(disk.open(&folder().join(name), true).unwrap());
+    }
+    assert!(open(&disk, kind, TINY).unwrap().covered().is_ok());
+    tables.iter().for_each(|path| disk.remove(path).unwrap());
+    assert!(open(&disk, kind, TINY).unwrap().covered().is_err());
+    let paths = disk.paths(&folder());
+    assert!(!paths.contains(&folder().join("mark")), "{paths:?}");
+    assert_eq!(
+        open(&disk, kind, TINY).unwrap().covered(),
+        Err("there is none".into())
+    );
+}
+
+/// Blocks whose checksum is right, and which say what no block can: whoever reads one is told.
+#[test]
+fn a_block_that_cannot_be_is_damage() {
+    let kind = Kind::variable(Family::AnyUnordered);
+    let disk = FaultyDisk::default();
+    let mut played = Played::new(open(&disk, kind, TINY).unwrap(), kind, 1, 50);
+    played.rebuild(200).unwrap();
+    played.cover(0).unwrap();
+    let (table, seed) = (played.index.tables[0].clone(), played.index.place.seed);
+    let most = played.index.place.shape.per_block() as u16;
+    for (count, sound) in [(most, true), (0, false), (most + 1, false), (u16::MAX, false)] {
+        disk.edit(&table.path(), |bytes| {
+            let block = &mut bytes[..entry::BLOCK];
+            block[entry::BLOCK - 10..entry::BLOCK - 8].copy_from_slice(&count.to_le_bytes());
+            let (content, sum) = block.split_at_mut(entry::BLOCK - 8);
+            let of = table::seed(seed, table.number, 0);
+            sum.copy_from_slice(&crate::storage::checksum::checksum(of, content).to_le_bytes());
+        });
+        let read = table.read(0, &mut [0; entry::BLOCK]);
+        assert_eq!(read.is_ok(), sound, "{count} entries");
+    }
+}

@@ -87,11 +87,28 @@ impl Blocks {
     }
 }
 
+/// The file of a table that nobody has come to know of: it goes, unless it stays. A full disk is why some do not get further.
+struct Unfinished<F: Files> {
+    place: Arc<Place<F>>,
+    path: PathBuf,
+    stays: bool,
+}
+
+impl<F: Files> Drop for Unfinished<F> {
+    fn drop(&mut self) {
+        if !self.stays
+            && let Err(error) = self.place.remove(&self.path)
+        {
+            tracing::debug!(%error, "half a table stays until the index is opened again");
+        }
+    }
+}
+
 /// A table that is being written. Memory: one buffer, fences and filters.
 pub(super) struct TableWriter<F: Files> {
     place: Arc<Place<F>>,
     number: u64,
-    path: PathBuf,
+    unfinished: Unfinished<F>,
     file: F::File,
     buffer: Blocks,
     offset: u64,
@@ -108,9 +125,13 @@ impl<F: Files> TableWriter<F> {
         Ok(Self {
             file: file.map_err(Error::io("create", &path))?,
             buffer: Blocks::new(&place),
+            unfinished: Unfinished {
+                place: place.clone(),
+                path,
+                stays: false,
+            },
             place,
             number,
-            path,
             offset: 0,
             len: 0,
             fences: Vec::new(),
@@ -141,7 +162,7 @@ impl<F: Files> TableWriter<F> {
             .enumerate()
         {
             let (content, end) = block.split_at_mut(BLOCK - CHECKSUM);
-            let place = seed(self.number, (self.fences.len() + i) as u64);
+            let place = seed(self.place.seed, self.number, (self.fences.len() + i) as u64);
             end.copy_from_slice(&checksum(place, content).to_le_bytes());
         }
         self.fences.append(&mut blocks.fences);
@@ -157,17 +178,17 @@ impl<F: Files> TableWriter<F> {
         self.buffer.end_block();
         self.flush()?;
         if self.len == 0 {
-            self.place.remove(&self.path)?;
             return Ok(None);
         }
         let (fences, filters) = (
             std::mem::take(&mut self.fences),
             std::mem::take(&mut self.filters),
         );
-        let sum = trailer_sum(self.number, fences.as_flattened(), &filters).to_le_bytes();
+        let sum = trailer_sum(self.place.seed, self.number, fences.as_flattened(), &filters).to_le_bytes();
         for content in [fences.as_flattened(), &filters, &sum] {
             self.write(content, false)?;
         }
+        self.unfinished.stays = true;
         Ok(Some(Table::written(
             self.place,
             self.file,
@@ -189,7 +210,7 @@ impl<F: Files> TableWriter<F> {
             true => self.file.write_much_at(bytes, self.offset),
             false => self.file.write_at(bytes, self.offset),
         };
-        written.map_err(Error::io("write", &self.path))?;
+        written.map_err(Error::io("write", &self.unfinished.path))?;
         self.offset += bytes.len() as u64;
         Ok(())
     }
