@@ -218,7 +218,7 @@ impl<F: Files + 'static> DiskIndex<F> {
             opened: Err("it is a fresh one".into()),
             replayed: None,
             waiting: Vec::new(),
-            overlay: Overlay::new(place.kind),
+            overlay: Overlay::new(&place.naming),
             frozen: None,
             tables: Vec::new(),
             active: 0,

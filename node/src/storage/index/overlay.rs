@@ -1,9 +1,8 @@
 //! Changes that are in no table yet.
 
 use super::entry::Entry;
-use super::name::{FirstWord, Name};
+use super::name::{FirstWord, Name, Naming};
 use cordee_protocol::Location;
-use cordee_protocol::db::{Family, Kind};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::hash::BuildHasherDefault;
@@ -19,10 +18,10 @@ pub(super) enum Overlay {
 }
 
 impl Overlay {
-    pub(super) fn new(kind: Kind) -> Self {
-        match kind.family() {
-            Family::AnyOrdered => Self::Sorted(BTreeMap::new()),
-            Family::AnyUnordered | Family::Immutable | Family::Keyless => Self::Hashed(HashMap::default()),
+    pub(super) fn new(naming: &Naming) -> Self {
+        match naming {
+            Naming::Itself => Self::Sorted(BTreeMap::new()),
+            Naming::Hashed(_) => Self::Hashed(HashMap::default()),
         }
     }
 

@@ -119,17 +119,12 @@ impl<F: Files> Place<F> {
 }
 
 fn parse(name: &str) -> Option<(u64, What)> {
-    let (number, what) = name.split_once('.')?;
+    let (digits, what) = name.split_once('.')?;
     let what = match what {
         "table" => What::Table,
         "runs" => What::Runs,
         _ => return None,
     };
-    let number = u64::from_str_radix(number, 16).ok()?;
-    (Some(name)
-        == name
-            .get(17..)
-            .map(|kind| format!("{number:016x}.{kind}"))
-            .as_deref())
-    .then_some((number, what))
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    (digits == format!("{number:016x}")).then_some((number, what))
 }

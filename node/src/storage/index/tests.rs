@@ -209,14 +209,20 @@ fn of_what_is_left_nothing_piles_up() {
     assert!(disk.paths(&folder()).len() < 4);
 }
 
+/// An index that was replayed and covered.
+fn rebuilt(disk: &FaultyDisk, kind: Kind) -> Played<DiskIndex<FaultyDisk>> {
+    let mut played = Played::new(open(disk, kind, TINY).unwrap(), kind, 1, 50);
+    played.rebuild(200).unwrap();
+    played.cover(0).unwrap();
+    played
+}
+
 /// A mark whose tables are gone must not come to speak of later ones that get their numbers.
 #[test]
 fn with_an_index_of_no_use_its_mark_goes_and_names_of_other_files_do_not_matter() {
     let kind = Kind::variable(Family::AnyUnordered);
     let disk = FaultyDisk::default();
-    let mut played = Played::new(open(&disk, kind, TINY).unwrap(), kind, 1, 50);
-    played.rebuild(200).unwrap();
-    played.cover(0).unwrap();
+    let played = rebuilt(&disk, kind);
     drop(played);
     let is_table = |path: &PathBuf| path.extension().is_some_and(|name| name == "table");
     let tables: Vec<_> = disk.paths(&folder()).into_iter().filter(is_table).collect();
@@ -246,9 +252,7 @@ fn with_an_index_of_no_use_its_mark_goes_and_names_of_other_files_do_not_matter(
 fn a_block_that_cannot_be_is_damage() {
     let kind = Kind::variable(Family::AnyUnordered);
     let disk = FaultyDisk::default();
-    let mut played = Played::new(open(&disk, kind, TINY).unwrap(), kind, 1, 50);
-    played.rebuild(200).unwrap();
-    played.cover(0).unwrap();
+    let played = rebuilt(&disk, kind);
     let (table, seed) = (played.index.tables[0].clone(), played.index.place.seed);
     let most = played.index.place.shape.per_block() as u16;
     for (count, sound) in [(most, true), (0, false), (most + 1, false), (u16::MAX, false)] {
