@@ -9,6 +9,7 @@ use std::fmt;
 
 /// A SHA-256 digest: 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
 pub struct Digest(pub [u8; Digest::LEN]);
 
 impl Digest {

@@ -1,16 +1,15 @@
 //! What is hashed (FORMAT F1.3, F1.5). Runs of neighbours are hashed in one call.
 
-use super::position::{Location, node_position};
+use super::position::{Location, positions};
 use super::proof::Elements;
 use crate::digest::Digest;
-use crate::digest::many::{Message, digests};
+use crate::digest::many::{Message, digests, pairs};
 
 /// The digests of the leaves that begin at location `first`.
 pub fn leaves<E: Elements + ?Sized>(first: Location, elements: &E) -> Vec<Digest> {
     digests(elements.len(), |i| Message {
         number: first.saturating_add(i as u64).position().get(),
-        first: elements.get(i),
-        second: &[],
+        bytes: elements.get(i),
     })
 }
 
@@ -20,14 +19,7 @@ pub fn leaves<E: Elements + ?Sized>(first: Location, elements: &E) -> Vec<Digest
 /// - `first`: the location of the first leaf below them.
 /// - `height`: of the parents, at least 1.
 pub fn parents(first: Location, height: u32, children: &[Digest]) -> Vec<Digest> {
-    digests(children.len() / 2, |i| {
-        let first = first.saturating_add((i as u64) << height);
-        Message {
-            number: node_position(first, height).get(),
-            first: &children[2 * i].0,
-            second: &children[2 * i + 1].0,
-        }
-    })
+    pairs(children, positions(first, height))
 }
 
 /// Fold peaks in peak order into one accumulator; `None` if there are none.

@@ -124,6 +124,19 @@ pub fn node_position(first: Location, height: u32) -> Position {
     Position(first.position().0 + (2 << height) - 2)
 }
 
+/// The positions of the nodes of `height` beside each other, from the one whose leaves begin at `first` on (F1.2, F1.4).
+pub(super) fn positions(first: Location, height: u32) -> impl Iterator<Item = u64> {
+    // Leaf n + 2^height is 2 * 2^height positions behind leaf n, but for the ones that its number has more than that one's.
+    let places = (first.get() >> height) + 1..;
+    // Where there is none, as at height 63, nobody takes it.
+    let mut next = first.position().0.saturating_add((2u64 << height).wrapping_sub(2));
+    places.map(move |place| {
+        let this = next;
+        next = next.saturating_add((2 << height) - 1 + u64::from(place.trailing_zeros()));
+        this
+    })
+}
+
 /// How many nodes come into being with the leaves of `range` (`range.start <= range.end`).
 pub fn nodes_between(range: &Range<Location>) -> u64 {
     range.end.position().0.saturating_sub(range.start.position().0)
@@ -197,6 +210,25 @@ mod tests {
         }
         assert_eq!(node_position(Location::ZERO, 61).0, (1 << 62) - 2);
         assert_eq!(Position((1 << 62) - 2).height(), 61);
+    }
+
+    #[test]
+    fn neighbours_are_where_each_is() {
+        for height in [0, 1, 2, 5, 40, 60] {
+            for from in [0, 1, 6, 1023] {
+                let at = |n: u64| node_position(Location(n << height), height).0;
+                let last = (from + 300).min(1 << (62 - height));
+                let first = Location(from << height);
+                if from < last {
+                    let found: Vec<_> = positions(first, height).take((last - from) as usize).collect();
+                    assert_eq!(
+                        found,
+                        (from..last).map(at).collect::<Vec<_>>(),
+                        "{height}, {from}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use super::hash;
 use super::nodes::Nodes;
-use super::position::{Location, Position, node_position, nodes_between};
+use super::position::{Location, Position, nodes_between, positions};
 use super::shape::{Peak, Siblings, Split, indices, peak_count};
 use crate::codec::{self, Decode, Encode, Reader, put_varint};
 use crate::digest::Digest;
@@ -359,9 +359,8 @@ impl Rebuilt {
     /// Put a level's nodes at their place; those that a leaf beyond the range completes have none.
     fn keep(&mut self, base: Location, height: u32, low: u64, level: &[Digest]) {
         let offset = self.range.start.position().get();
-        for (index, digest) in (low..).zip(level) {
-            let position = node_position(base.saturating_add(index << height), height);
-            if let Some(place) = self.nodes.get_mut((position.get() - offset) as usize) {
+        for (position, digest) in positions(base.saturating_add(low << height), height).zip(level) {
+            if let Some(place) = self.nodes.get_mut((position - offset) as usize) {
                 *place = *digest;
             }
         }

@@ -1,7 +1,7 @@
 //! Growing a structure: its size and peaks are all it takes (FORMAT F1.5).
 
 use super::hash;
-use super::position::{Location, node_position, nodes_between};
+use super::position::{Location, nodes_between, positions};
 use super::proof::Elements;
 use super::shape::peak_count;
 use crate::digest::Digest;
@@ -48,9 +48,9 @@ impl Frontier {
         let mut peaks = Vec::with_capacity(peak_count(range.end));
         let mut height = 0;
         while high > 0 {
-            for (index, digest) in (low..).zip(&level) {
-                let first = Location::new(index << height).unwrap_or(Location::MAX);
-                nodes[(node_position(first, height).get() - offset) as usize] = *digest;
+            let first = Location::new(low << height).unwrap_or(Location::MAX);
+            for (position, digest) in positions(first, height).zip(&level) {
+                nodes[(position - offset) as usize] = *digest;
             }
             if low & 1 == 1 {
                 level.splice(0..0, old.pop());

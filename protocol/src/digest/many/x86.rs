@@ -28,7 +28,7 @@ const INITIAL: [u32; 8] = [
 
 impl Message<'_> {
     fn len(&self) -> usize {
-        8 + self.first.len() + self.second.len()
+        8 + self.bytes.len()
     }
 
     /// Blocks of 64 bytes, padding included: a byte, and the length in 8.
@@ -59,6 +59,25 @@ pub(super) fn side_by_side<'a>(count: usize, message: impl Fn(usize) -> Message<
         digests[i] = message(i).digest();
     }
     digests
+}
+
+/// Append the digests of numbers and pairs of digests, in order, and return the pairs that are left.
+pub(super) fn pairs<'a>(
+    pairs: &'a [[u8; 64]],
+    numbers: &mut impl Iterator<Item = u64>,
+    digests: &mut Vec<Digest>,
+) -> &'a [[u8; 64]] {
+    if !wide::is_available() {
+        return pairs;
+    }
+    let (groups, rest) = pairs.as_chunks();
+    for group in groups {
+        // As many as there are pairs.
+        let numbers = std::array::from_fn(|_| numbers.next().unwrap_or_default());
+        // SAFETY: the processor has the instructions.
+        digests.extend(unsafe { wide::pairs(&numbers, group) });
+    }
+    rest
 }
 
 /// Which messages are not hashed yet.
@@ -94,35 +113,43 @@ impl Left {
         if count < N {
             return self;
         }
-        let mut hash = |which: [usize; N], blocks| {
-            let done = hash(&which.map(&message), blocks);
-            for (i, digest) in which.into_iter().zip(done) {
-                digests[i] = digest;
-            }
-        };
         let mut left = Vec::new();
         let mut waiting = [[0; N]; MAX_BLOCKS + 1];
         let mut number_waiting = [0; MAX_BLOCKS + 1];
         let mut next = 0;
         while next < count {
-            let first = self.get(next);
-            let blocks = message(first).blocks();
-            let like_first = |i| message(self.get(i)).blocks() == blocks;
+            // Neighbours of one length, as far as they go.
+            let first = message(self.get(next));
+            let blocks = first.blocks();
+            let mut run = [first; N];
+            let mut in_run = 1;
+            while in_run < N && next + in_run < count {
+                run[in_run] = message(self.get(next + in_run));
+                if run[in_run].blocks() != blocks {
+                    break;
+                }
+                in_run += 1;
+            }
             if blocks > MAX_BLOCKS {
-                left.push(first);
-            } else if next + N <= count && (next + 1..next + N).all(like_first) {
-                hash(std::array::from_fn(|lane| self.get(next + lane)), blocks);
-                next += N;
-                continue;
+                left.extend((next..next + in_run).map(|i| self.get(i)));
+            } else if in_run == N {
+                for (lane, digest) in hash(&run, blocks).into_iter().enumerate() {
+                    digests[self.get(next + lane)] = digest;
+                }
             } else {
-                let lane = number_waiting[blocks];
-                waiting[blocks][lane] = first;
-                number_waiting[blocks] = (lane + 1) % N;
-                if lane + 1 == N {
-                    hash(waiting[blocks], blocks);
+                for i in next..next + in_run {
+                    let lane = number_waiting[blocks];
+                    waiting[blocks][lane] = self.get(i);
+                    number_waiting[blocks] = (lane + 1) % N;
+                    if lane + 1 == N {
+                        let which = waiting[blocks];
+                        for (i, digest) in which.into_iter().zip(hash(&which.map(&message), blocks)) {
+                            digests[i] = digest;
+                        }
+                    }
                 }
             }
-            next += 1;
+            next += in_run;
         }
         let waiting = waiting.iter().zip(number_waiting);
         left.extend(waiting.flat_map(|(rest, n)| &rest[..n]));

@@ -29,11 +29,7 @@ fn pad(message: &Message<'_>, out: &mut [u8; 64 * MAX_BLOCKS]) {
     let len = message.len();
     let end = 64 * message.blocks();
     out[..8].copy_from_slice(&message.number.to_be_bytes());
-    let mut at = 8;
-    for part in [message.first, message.second] {
-        out[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
-    }
+    out[8..len].copy_from_slice(message.bytes);
     out[len] = 0x80;
     out[len + 1..end - 8].fill(0);
     out[end - 8..end].copy_from_slice(&(8 * len as u64).to_be_bytes());

@@ -8,10 +8,10 @@ use super::{Digest, INITIAL, K, Message};
 use std::arch::asm;
 use std::arch::x86_64::{
     __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32, _mm512_loadu_si512, _mm512_mask_blend_epi8,
-    _mm512_maskz_loadu_epi8, _mm512_maskz_set1_epi64, _mm512_or_si512, _mm512_ror_epi32, _mm512_set1_epi8,
+    _mm512_maskz_loadu_epi8, _mm512_permutex2var_epi32, _mm512_ror_epi32, _mm512_set1_epi8,
     _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_srli_epi32,
-    _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_storeu_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 /// Messages side by side.
@@ -25,59 +25,99 @@ pub(super) fn is_available() -> bool {
 /// The digests of messages of `blocks` blocks each.
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn digest(messages: &[Message<'_>; LANES], blocks: usize) -> [Digest; LANES] {
-    let mut state = [_mm512_setzero_si512(); 8];
-    for (state, word) in state.iter_mut().zip(INITIAL) {
-        *state = _mm512_set1_epi32(word as i32);
-    }
-    // What comes next lies behind these, as a rule: fetch it while these are hashed.
-    for message in messages {
-        let len = message.first.len();
-        for at in (0..len).step_by(64) {
-            // Only a hint: no address is wrong.
-            _mm_prefetch::<_MM_HINT_T0>(message.first.as_ptr().wrapping_add(LANES * len + at).cast());
-        }
-    }
+    let mut state = initial();
+    let numbers = messages.map(|message| message.number);
+    // Less than 2^32, as there are few blocks.
+    let bits = messages.map(|message| 8 * (8 + message.bytes.len() as u32));
     for k in 0..blocks {
-        let mut words = [_mm512_setzero_si512(); LANES];
-        for (word, message) in words.iter_mut().zip(messages) {
-            *word = turn(block(message, k, blocks));
+        let mut rows = [_mm512_setzero_si512(); LANES];
+        if k + 2 < blocks {
+            for (row, message) in rows.iter_mut().zip(messages) {
+                *row = turn(part(message, k));
+            }
+        } else {
+            for (row, message) in rows.iter_mut().zip(messages) {
+                *row = turn(ended(part(message, k), message, k));
+            }
         }
-        words = transpose(words);
+        let mut words = transpose(rows);
+        if k == 0 {
+            [words[0], words[1]] = halves(&numbers);
+        }
+        if k + 1 == blocks {
+            // SAFETY: an unaligned load of 64 bytes from an array of 64 bytes.
+            words[15] = unsafe { _mm512_loadu_si512(bits.as_ptr().cast()) };
+        }
         state = compress(state, words);
     }
     in_order(state)
 }
 
-/// Block `k` of `blocks` of a padded message.
+/// What block `k` has of the bytes of a message; nothing where the number stands, and behind the end.
 #[target_feature(enable = "avx512f,avx512bw")]
-fn block(message: &Message<'_>, k: usize, blocks: usize) -> __m512i {
-    let start = 64 * k;
-    let second_at = 8 + message.first.len();
-    let end = second_at + message.second.len();
-    // Bytes of this block that belong to what lies at `from..to` of the message.
-    let bytes = |from: usize, to: usize| below(to.saturating_sub(start)) & !below(from.saturating_sub(start));
-    let part = |slice: &[u8], from: usize| {
-        let mask = bytes(from, from + slice.len());
-        // SAFETY: byte j of the block is byte `start + j - from` of the slice; the mask has those j for which there is one, and a
-        // load touches no others.
-        unsafe { _mm512_maskz_loadu_epi8(mask, slice.as_ptr().wrapping_add(start).wrapping_sub(from).cast()) }
-    };
-    let mut block = part(message.first, 8);
-    if !message.second.is_empty() {
-        block = _mm512_or_si512(block, part(message.second, second_at));
+fn part(message: &Message<'_>, k: usize) -> __m512i {
+    // Byte j of the block is byte `64 k + j - 8` of what stands behind the number.
+    let from = message.bytes.as_ptr().wrapping_add(64 * k).wrapping_sub(8);
+    let number = if k == 0 { below(8) } else { 0 };
+    // What comes next lies behind this, as a rule: fetch it meanwhile. It is only a hint, for which no address is wrong.
+    _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(LANES * message.bytes.len()).cast());
+    let inside = below((8 + message.bytes.len()).saturating_sub(64 * k));
+    // SAFETY: the mask has those j for which there is a byte; a load touches no others.
+    unsafe { _mm512_maskz_loadu_epi8(inside & !number, from.cast()) }
+}
+
+/// Block `k` with the bit that ends the message, if it ends there.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn ended(block: __m512i, message: &Message<'_>, k: usize) -> __m512i {
+    let end = (8 + message.bytes.len()).wrapping_sub(64 * k);
+    let there = if end < 64 { 1 << end } else { 0 };
+    _mm512_mask_blend_epi8(there, block, _mm512_set1_epi8(0x80u8 as i8))
+}
+
+/// The digests of each number, big-endian, and the two digests that lie at its place.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn pairs(numbers: &[u64; LANES], pairs: &[[u8; 64]; LANES]) -> [Digest; LANES] {
+    let mut rows = [_mm512_setzero_si512(); LANES];
+    for (row, pair) in rows.iter_mut().zip(pairs) {
+        // SAFETY: an unaligned load of 64 bytes from an array of 64 bytes.
+        *row = turn(unsafe { _mm512_loadu_si512(pair.as_ptr().cast()) });
     }
-    if k == 0 {
-        let number = _mm512_maskz_set1_epi64(1, message.number.to_be() as i64);
-        block = _mm512_or_si512(block, number);
+    // A message is the number in two words, these sixteen, and what pads it.
+    let given = transpose(rows);
+    let mut words = [_mm512_setzero_si512(); LANES];
+    [words[0], words[1]] = halves(numbers);
+    words[2..].copy_from_slice(&given[..14]);
+    let state = compress(initial(), words);
+    words = [_mm512_setzero_si512(); LANES];
+    [words[0], words[1]] = [given[14], given[15]];
+    words[2] = _mm512_set1_epi32(1 << 31);
+    words[15] = _mm512_set1_epi32(8 * (8 + 2 * Digest::LEN as i32));
+    in_order(compress(state, words))
+}
+
+/// The upper words of sixteen numbers, and the lower.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn halves(numbers: &[u64; LANES]) -> [__m512i; 2] {
+    const UPPER: [i32; LANES] = [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31];
+    const LOWER: [i32; LANES] = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
+    let [first, second] = [0, 8].map(|at| {
+        // SAFETY: an unaligned load of eight numbers from sixteen, the first or the last.
+        unsafe { _mm512_loadu_si512(numbers.as_ptr().wrapping_add(at).cast()) }
+    });
+    [UPPER, LOWER].map(|which| {
+        // SAFETY: an unaligned load of 64 bytes from an array of 64 bytes.
+        let which = unsafe { _mm512_loadu_si512(which.as_ptr().cast()) };
+        _mm512_permutex2var_epi32(first, which, second)
+    })
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn initial() -> [__m512i; 8] {
+    let mut state = [_mm512_setzero_si512(); 8];
+    for (state, word) in state.iter_mut().zip(INITIAL) {
+        *state = _mm512_set1_epi32(word as i32);
     }
-    if k + 2 >= blocks {
-        block = _mm512_mask_blend_epi8(bytes(end, end + 1), block, _mm512_set1_epi8(0x80u8 as i8));
-    }
-    if k + 1 == blocks {
-        let bits = (8 * end as u64).to_be();
-        block = _mm512_or_si512(block, _mm512_maskz_set1_epi64(1 << 7, bits as i64));
-    }
-    block
+    state
 }
 
 /// The lowest `n` of 64 bits, or all.
@@ -172,34 +212,75 @@ fn in_order(mut state: [__m512i; 8]) -> [Digest; LANES] {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn compress(before: [__m512i; 8], mut words: [__m512i; LANES]) -> [__m512i; 8] {
     let mut state = before;
-    for (sixteen, constants) in K.as_chunks::<16>().0.iter().enumerate() {
-        // A macro, so that each index is a constant, and all that is indexed stays in registers.
-        macro_rules! round {
-            ($($t:literal)*) => {$(
-                if sixteen > 0 {
-                    // The message schedule: word 16 + t from the 16 before; `words` turns in place.
-                    let (early, late) = (words[($t + 1) % 16], words[($t + 14) % 16]);
-                    let early = xor(_mm512_ror_epi32::<7>(early), _mm512_ror_epi32::<18>(early), _mm512_srli_epi32::<3>(early));
-                    let late = xor(_mm512_ror_epi32::<17>(late), _mm512_ror_epi32::<19>(late), _mm512_srli_epi32::<10>(late));
-                    let given = _mm512_add_epi32(words[$t], words[($t + 9) % 16]);
-                    words[$t] = _mm512_add_epi32(given, _mm512_add_epi32(early, late));
-                }
-                // A is at place 0 before the first round; each round it is one place lower.
-                let (d, h) = ((19 - $t) % 8, (23 - $t) % 8);
-                let [a, b, c] = [state[(16 - $t) % 8], state[(17 - $t) % 8], state[(18 - $t) % 8]];
-                let [e, f, g] = [state[(20 - $t) % 8], state[(21 - $t) % 8], state[(22 - $t) % 8]];
-                let choice = _mm512_ternarylogic_epi32::<0xca>(e, f, g);
-                let majority = _mm512_ternarylogic_epi32::<0xe8>(a, b, c);
-                let sum_e = xor(_mm512_ror_epi32::<6>(e), _mm512_ror_epi32::<11>(e), _mm512_ror_epi32::<25>(e));
-                let sum_a = xor(_mm512_ror_epi32::<2>(a), _mm512_ror_epi32::<13>(a), _mm512_ror_epi32::<22>(a));
-                let early = _mm512_add_epi32(words[$t], _mm512_set1_epi32(constants[$t] as i32));
-                let with_choice = add(_mm512_add_epi32(early, state[h]), choice);
-                state[d] = _mm512_add_epi32(add(state[d], with_choice), sum_e);
-                state[h] = _mm512_add_epi32(add(add(with_choice, sum_e), majority), sum_a);
-            )*};
-        }
-        round!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    // Macros, so that each index is a constant, and all that is indexed stays in registers.
+    macro_rules! round {
+        ($constants:ident, $t:literal) => {
+            // A is at place 0 before the first round; each round it is one place lower.
+            let (d, h) = ((19 - $t) % 8, (23 - $t) % 8);
+            let [a, b, c] = [
+                state[(16 - $t) % 8],
+                state[(17 - $t) % 8],
+                state[(18 - $t) % 8],
+            ];
+            let [e, f, g] = [
+                state[(20 - $t) % 8],
+                state[(21 - $t) % 8],
+                state[(22 - $t) % 8],
+            ];
+            let choice = _mm512_ternarylogic_epi32::<0xca>(e, f, g);
+            let majority = _mm512_ternarylogic_epi32::<0xe8>(a, b, c);
+            let sum_e = xor(
+                _mm512_ror_epi32::<6>(e),
+                _mm512_ror_epi32::<11>(e),
+                _mm512_ror_epi32::<25>(e),
+            );
+            let sum_a = xor(
+                _mm512_ror_epi32::<2>(a),
+                _mm512_ror_epi32::<13>(a),
+                _mm512_ror_epi32::<22>(a),
+            );
+            let early = _mm512_add_epi32(words[$t], _mm512_set1_epi32($constants[$t] as i32));
+            let early = _mm512_add_epi32(early, _mm512_add_epi32(state[h], state[d]));
+            let new_e = add(add(early, choice), sum_e);
+            // D is in E already.
+            state[h] = add(add(_mm512_sub_epi32(new_e, state[d]), majority), sum_a);
+            state[d] = new_e;
+        };
     }
+    // The message schedule: word 16 + t from the 16 before; `words` turns in place.
+    macro_rules! schedule {
+        ($t:literal) => {
+            let (early, late) = (words[($t + 1) % 16], words[($t + 14) % 16]);
+            let early = xor(
+                _mm512_ror_epi32::<7>(early),
+                _mm512_ror_epi32::<18>(early),
+                _mm512_srli_epi32::<3>(early),
+            );
+            let late = xor(
+                _mm512_ror_epi32::<17>(late),
+                _mm512_ror_epi32::<19>(late),
+                _mm512_srli_epi32::<10>(late),
+            );
+            let given = _mm512_add_epi32(words[$t], words[($t + 9) % 16]);
+            words[$t] = _mm512_add_epi32(given, _mm512_add_epi32(early, late));
+        };
+    }
+    macro_rules! nothing {
+        ($t:literal) => {};
+    }
+    macro_rules! rounds {
+        ($constants:ident, $then:ident) => { rounds!($constants, $then, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15) };
+        ($constants:ident, $then:ident, $($t:literal)*) => {$(
+            round!($constants, $t);
+            $then!($t);
+        )*};
+    }
+    let (sixteens, _) = K.as_chunks::<16>();
+    let (last, others) = (sixteens[3], &sixteens[..3]);
+    for constants in others {
+        rounds!(constants, schedule);
+    }
+    rounds!(last, nothing);
     for (word, before) in state.iter_mut().zip(before) {
         *word = _mm512_add_epi32(*word, before);
     }
@@ -207,7 +288,7 @@ fn compress(before: [__m512i; 8], mut words: [__m512i; LANES]) -> [__m512i; 8] {
 }
 
 /// A sum that stays where it is. The compiler may add several in any order, and puts last what must be first: a round
-/// waits for A and E of the one before, so those come in last of all.
+/// waits for A and E of the one before, so what is made of those comes in last of all.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn add(a: __m512i, b: __m512i) -> __m512i {
     let sum;
