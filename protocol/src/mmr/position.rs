@@ -129,7 +129,10 @@ pub(super) fn positions(first: Location, height: u32) -> impl Iterator<Item = u6
     // Leaf n + 2^height is 2 * 2^height positions behind leaf n, but for the ones that its number has more than that one's.
     let places = (first.get() >> height) + 1..;
     // Where there is none, as at height 63, nobody takes it.
-    let mut next = first.position().0.saturating_add((2u64 << height).wrapping_sub(2));
+    let mut next = first
+        .position()
+        .0
+        .saturating_add((2u64 << height).wrapping_sub(2));
     places.map(move |place| {
         let this = next;
         next = next.saturating_add((2 << height) - 1 + u64::from(place.trailing_zeros()));

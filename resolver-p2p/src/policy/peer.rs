@@ -1,6 +1,6 @@
 //! What is kept of one peer: its standing, its speed, and what it has to do.
 
-use super::config::Config;
+use super::config::{Config, RateConfig};
 use super::fetch::AttemptId;
 use super::prefix::Prefix;
 use super::rate::{Rate, Window};
@@ -172,13 +172,24 @@ impl Peer {
         self.in_flight < self.room(config) && self.in_flight + self.lingering.len() < config.rate.streams_max
     }
 
-    /// Requests that it may have open: one while it is on parole or probed, else its window.
+    /// Requests that it may have open: one while it is on parole or probed, else its window, or fewer if these fill its line.
     fn room(&self, config: &Config) -> usize {
         if self.parole_until.is_some() || self.is_probed(config) {
             1
         } else {
-            self.window.size()
+            self.window.size().min(self.fill(&config.rate))
         }
+    }
+
+    /// Requests that fill its line. More would wait at the peer, and what comes of them all at once would be in nobody's cache
+    /// when it is complete.
+    fn fill(&self, config: &RateConfig) -> usize {
+        let Some(rate) = self.rate.bytes_per_second().filter(|_| !self.trip.is_zero()) else {
+            return usize::MAX;
+        };
+        let request = self.bytes_in_flight as f64 / self.in_flight.max(1) as f64;
+        let under_way = rate * self.trip.as_secs_f64() * config.answer_trips;
+        (config.ready as usize).saturating_add((under_way / request.max(1.0)) as usize)
     }
 
     /// Whether it is given small requests, having let others pass their deadline (P30).

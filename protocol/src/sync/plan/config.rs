@@ -52,7 +52,7 @@ impl Default for Config {
         Self {
             max_outstanding_requests: const { NonZeroUsize::new(24).unwrap() },
             fetch_batch_size: const { NonZeroU64::new(1 << 14).unwrap() },
-            batch_bytes: const { NonZeroU64::new(768 << 10).unwrap() },
+            batch_bytes: const { NonZeroU64::new(1 << 20).unwrap() },
             max_buffered_bytes: 32 << 20,
             max_retained_roots: 8,
             max_refused: 1000,

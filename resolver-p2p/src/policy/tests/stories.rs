@@ -290,6 +290,39 @@ fn p31_p32_fast_peers_get_more() {
 }
 
 #[test]
+fn p31_a_peer_has_no_more_open_than_fill_its_line() {
+    for (case, trip, alone, most) in [
+        ("next door", 1, 10, 2),
+        ("near, and slow", 5, 10, 5),
+        ("far away", 50, 10, 16),
+        ("far away, over a thin line", 50, 100, 5),
+        ("not known how far", 0, 10, 16),
+    ] {
+        let mut net = Net::new(1);
+        if trip > 0 {
+            net.now += Duration::from_millis(trip);
+            net.policy.on_status_answer(net.now, 0, status("net", 0, 1000));
+        }
+        let mut open = 0;
+        for start in 0..900 {
+            net.ask(start, GOOD);
+        }
+        // Answers come one behind the other, each in the time that it takes alone.
+        for _ in 0..500 {
+            let (peer, attempt, _) = net.asked.remove(0);
+            net.now += Duration::from_millis(alone);
+            let id = net.policy.on_delivered(net.now, peer, attempt, 12_800).unwrap();
+            let receipt = net.policy.on_accepted(net.now, id, 100).unwrap();
+            net.policy.on_verdict(net.now, &receipt, Some(true));
+            net.settle();
+            open = net.asked.len();
+        }
+        assert_eq!(open, most, "{case}");
+        assert_eq!(net.view(0).window, 16, "{case}");
+    }
+}
+
+#[test]
 fn a_pause_that_ended_while_nobody_looked_is_over() {
     let mut net = Net::new(1);
     net.ask(0, GOOD);
