@@ -85,6 +85,11 @@ impl<F: Files, const N: usize> Sorted<F, N> {
         Ok(())
     }
 
+    /// The file with most of the changes, if not all are in memory.
+    pub(super) fn file(&self) -> Option<Arc<F::File>> {
+        self.spill().map(|spill| spill.file().0)
+    }
+
     fn spill(&self) -> Option<MutexGuard<'_, Spill<F>>> {
         let spill = self.spill.as_ref()?;
         Some(spill.lock().unwrap_or_else(PoisonError::into_inner))
