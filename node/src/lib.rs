@@ -21,7 +21,8 @@
 //!   cli audience            one file a command; who is told how far it is
 //! ```
 
-#![forbid(unsafe_code)]
+// Forbidden in effect: only `storage::index::siphash`, which says why, makes an exception, and the gate counts them.
+#![deny(unsafe_code)]
 
 pub mod audience;
 pub mod believing;

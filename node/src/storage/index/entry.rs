@@ -88,7 +88,7 @@ impl Shape {
                 entry: LONG,
                 filter: 128,
             },
-            Naming::Hashed(_) => Self {
+            Naming::Hashed(..) => Self {
                 entry: SHORT,
                 filter: 216,
             },

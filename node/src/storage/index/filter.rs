@@ -15,7 +15,7 @@ const SET: u32 = 7;
 pub(super) fn choice(naming: &Naming, name: &Name) -> u64 {
     match naming {
         Naming::Itself => checksum(0x5bd1_e995, &name.0),
-        Naming::Hashed(_) => name.words()[1],
+        Naming::Hashed(..) => name.words()[1],
     }
 }
 

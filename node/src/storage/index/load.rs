@@ -87,7 +87,9 @@ pub(super) fn to_table<F: Files + 'static, const N: usize>(
     // This removes its name, and whoever holds it last gives its pages back to the system, which takes a tenth as long as
     // sorting: nobody needs to wait for that.
     drop(sorted);
-    let _ = thread::Builder::new().name("log-index-free".into()).spawn(move || drop(file));
+    let _ = thread::Builder::new()
+        .name("log-index-free".into())
+        .spawn(move || drop(file));
     writer.finish()
 }
 

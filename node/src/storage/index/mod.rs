@@ -51,6 +51,7 @@ mod order;
 mod overlay;
 mod parts;
 mod place;
+mod siphash;
 mod sorted;
 mod spill;
 mod table;
@@ -424,11 +425,10 @@ impl<F: Files + 'static> Index for DiskIndex<F> {
     }
 
     fn defer(&mut self, key: &Key, at: Option<Location>) {
-        let name = self.place.naming.name(key);
         match &mut self.replayed {
-            Some(Replayed::Short(parts)) => parts.push(&name, at),
-            Some(Replayed::Long(parts)) => parts.push(&name, at),
-            None => self.waiting.push((name, at)),
+            Some(Replayed::Short(parts)) => parts.push(key, at),
+            Some(Replayed::Long(parts)) => parts.push(key, at),
+            None => self.waiting.push((self.place.naming.name(key), at)),
         }
         self.covered = None;
     }

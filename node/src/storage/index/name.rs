@@ -11,6 +11,7 @@
 //! hashes, and with as little as a change of the files do worse. (That 128 bits of this hash may stand for the thing itself is the Rust
 //! compiler's practice too: its fingerprints of what it compiles are such.)
 
+use super::siphash::{self, LANES};
 use cordee_protocol::db::{Family, Key, Kind};
 use siphasher::sip128::SipHasher13;
 use std::hash::{Hash, Hasher};
@@ -23,6 +24,12 @@ pub(super) struct Name(pub(super) Key);
 pub(super) const HASHED: usize = 16;
 
 impl Name {
+    fn of(hash: [u8; HASHED]) -> Self {
+        let mut name = [0; 32];
+        name[..HASHED].copy_from_slice(&hash);
+        Self(name)
+    }
+
     /// The name as four numbers that compare like it: the first tells most names apart, and takes no call as comparing bytes
     /// does.
     #[inline]
@@ -64,16 +71,16 @@ impl Hasher for FirstWord {
 pub(super) enum Naming {
     /// A key is its own name.
     Itself,
-    /// By their hashes.
-    Hashed(SipHasher13),
+    /// By their hashes, with this seed.
+    Hashed(SipHasher13, [u64; 2]),
 }
 
 impl Naming {
-    pub(super) fn new(kind: Kind, [first, second]: [u64; 2]) -> Self {
+    pub(super) fn new(kind: Kind, seed: [u64; 2]) -> Self {
         match kind.family() {
             Family::AnyOrdered => Self::Itself,
             Family::AnyUnordered | Family::Immutable | Family::Keyless => {
-                Self::Hashed(SipHasher13::new_with_keys(first, second))
+                Self::Hashed(SipHasher13::new_with_keys(seed[0], seed[1]), seed)
             }
         }
     }
@@ -83,11 +90,15 @@ impl Naming {
     pub(super) fn name(&self, key: &Key) -> Name {
         match self {
             Self::Itself => Name(*key),
-            Self::Hashed(hasher) => {
-                let mut name = [0; 32];
-                name[..HASHED].copy_from_slice(&hasher.hash(key).as_u128().to_be_bytes());
-                Name(name)
-            }
+            Self::Hashed(hasher, _) => Name::of(siphash::hash(hasher, key)),
+        }
+    }
+
+    /// The names of some keys, in a third of the time.
+    pub(super) fn names(&self, keys: &[Key; LANES]) -> [Name; LANES] {
+        match self {
+            Self::Itself => keys.map(Name),
+            Self::Hashed(hasher, seed) => siphash::hashes(hasher, *seed, keys).map(Name::of),
         }
     }
 }

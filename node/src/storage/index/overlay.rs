@@ -21,7 +21,7 @@ impl Overlay {
     pub(super) fn new(naming: &Naming) -> Self {
         match naming {
             Naming::Itself => Self::Sorted(BTreeMap::new()),
-            Naming::Hashed(_) => Self::Hashed(HashMap::default()),
+            Naming::Hashed(..) => Self::Hashed(HashMap::default()),
         }
     }
 

@@ -15,11 +15,13 @@ use super::entry::{Entry, SHORT, name};
 use super::name::Name;
 use super::order::Order;
 use super::place::Place;
+use super::siphash::LANES;
 use super::sorted::Sorted;
 use super::spill::Spill;
 use crate::storage::error::Error;
 use crate::storage::file::Files;
 use cordee_protocol::Location;
+use cordee_protocol::db::Key;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
@@ -36,7 +38,9 @@ const AHEAD: usize = 32;
 #[derive(Debug)]
 pub(super) struct Parts<F: Files, const N: usize> {
     place: Arc<Place<F>>,
-    /// All changes, the oldest first; once there are parts, room for a chunk of each.
+    /// The newest changes, fewer than [`LANES`]: their keys are named together.
+    unnamed: Vec<(Key, Option<Location>)>,
+    /// All other changes, the oldest first; once there are parts, room for a chunk of each.
     buffer: Vec<[u8; N]>,
     /// How many entries to make room for at first.
     room: usize,
@@ -66,6 +70,7 @@ impl<F: Files, const N: usize> Parts<F, N> {
         let room = operations.min(place.options.run_entries as u64) as usize;
         Self {
             place,
+            unnamed: Vec::with_capacity(LANES),
             buffer: Vec::new(),
             room,
             bounds: Bounds::default(),
@@ -78,12 +83,26 @@ impl<F: Files, const N: usize> Parts<F, N> {
 
     /// How many changes there are, if all are in memory.
     pub(super) fn in_memory(&self) -> Option<usize> {
-        self.parts.is_empty().then_some(self.buffer.len())
+        self.parts
+            .is_empty()
+            .then_some(self.buffer.len() + self.unnamed.len())
     }
 
     /// The next change.
     #[inline]
-    pub(super) fn push(&mut self, name: &Name, at: Option<Location>) {
+    pub(super) fn push(&mut self, key: &Key, at: Option<Location>) {
+        self.unnamed.push((*key, at));
+        if let Ok(unnamed) = <[_; LANES]>::try_from(self.unnamed.as_slice()) {
+            self.unnamed.clear();
+            let names = self.place.naming.names(&unnamed.map(|(key, _)| key));
+            for (name, (_, at)) in names.iter().zip(unnamed) {
+                self.push_named(name, at);
+            }
+        }
+    }
+
+    #[inline]
+    fn push_named(&mut self, name: &Name, at: Option<Location>) {
         let entry = Entry::new(*name, at).bytes();
         if !self.parts.is_empty() {
             return self.put(name, entry);
@@ -177,6 +196,9 @@ impl<F: Files, const N: usize> Parts<F, N> {
     /// # Errors
     /// That of an earlier write, and of the last.
     pub(super) fn end(mut self) -> Result<Sorted<F, N>, Error> {
+        for (key, at) in std::mem::take(&mut self.unnamed) {
+            self.push_named(&self.place.naming.name(&key), at);
+        }
         self.place_ahead();
         if let Some(error) = self.failed {
             return Err(error);
