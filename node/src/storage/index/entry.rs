@@ -39,6 +39,12 @@ impl Entry {
         Self { name, at }
     }
 
+    /// As it was written: [`Location`], or more than any for a key that is no longer active.
+    #[inline]
+    pub(super) fn number(&self) -> u64 {
+        self.at
+    }
+
     /// Where the key is, if it is active.
     #[inline]
     pub(super) fn at(&self) -> Option<Location> {

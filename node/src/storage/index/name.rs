@@ -40,9 +40,27 @@ impl Name {
     }
 }
 
-impl Hash for Name {
+/// A name that is a hash, in half the room: its first two words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Short([u64; 2]);
+
+impl Short {
+    pub(super) fn of(name: &Name) -> Self {
+        let [first, second, ..] = name.words();
+        Self([first, second])
+    }
+
+    pub(super) fn name(self) -> Name {
+        let hash = self.0.map(u64::to_be_bytes);
+        let mut name = [0; 32];
+        name[..HASHED].copy_from_slice(hash.as_flattened());
+        Name(name)
+    }
+}
+
+impl Hash for Short {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.words()[0]);
+        state.write_u64(self.0[0]);
     }
 }
 
@@ -114,6 +132,7 @@ mod tests {
         for family in [Family::AnyUnordered, Family::Immutable, Family::Keyless] {
             let one = name(family, [1, 2], [7; 32]);
             assert_eq!(one.0[HASHED..], [0; 32 - HASHED]);
+            assert_eq!(Short::of(&one).name(), one);
             assert_eq!(one, name(family, [1, 2], [7; 32]));
             assert_ne!(one, name(family, [1, 3], [7; 32]), "another seed");
             assert_ne!(one, name(family, [1, 2], [8; 32]), "another key");
