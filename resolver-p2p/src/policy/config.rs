@@ -83,8 +83,8 @@ pub struct RateConfig {
     pub window_start: u32,
     /// Requests that any peer is given at once: 16 of 1 MiB cover 320 MB/s at 50 ms.
     pub window_max: u32,
-    /// Requests that keep a near peer busy: one that comes, one that it makes ready, one on its way. Measured over a loopback, a sync
-    /// from four peers takes a tenth longer with six.
+    /// Requests that keep a near peer busy: one that comes, and one that it makes ready. Measured over a loopback, with requests
+    /// of 1 MiB to four peers: a sync takes a twentieth longer with six for each of them, and no less with three.
     pub ready: u32,
     /// And those of this many round trips more: an answer of 1 MiB takes four, as the window of a substream begins with 256 KiB.
     pub answer_trips: f64,
