@@ -19,6 +19,9 @@ mod x86;
 
 use super::Digest;
 
+/// Fewer are hashed one by one, whatever there is.
+const FEW: usize = 4;
+
 /// A message: a number in eight bytes, big-endian, and what stands behind it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Message<'a> {
@@ -37,7 +40,7 @@ impl Message<'_> {
 /// The digests of `count` messages, in order.
 pub(crate) fn digests<'a>(count: usize, message: impl Fn(usize) -> Message<'a>) -> Vec<Digest> {
     #[cfg(target_arch = "x86_64")]
-    if count >= x86::sha::LANES {
+    if count >= FEW {
         return x86::side_by_side(count, message);
     }
     (0..count).map(|i| message(i).digest()).collect()
@@ -54,6 +57,12 @@ pub(crate) fn pairs(children: &[Digest], mut numbers: impl Iterator<Item = u64>)
     #[cfg(target_arch = "x86_64")]
     {
         pairs = x86::pairs(pairs, &mut numbers, &mut found);
+    }
+    if pairs.len() < FEW {
+        // One alone, as in the upper levels of a tree, needs no list.
+        let messages = pairs.iter().zip(numbers);
+        found.extend(messages.map(|(bytes, number)| Message { number, bytes }.digest()));
+        return found;
     }
     let numbers: Vec<_> = numbers.take(pairs.len()).collect();
     found.extend(digests(numbers.len(), |i| Message {

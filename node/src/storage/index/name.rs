@@ -13,7 +13,6 @@
 
 use super::siphash::{self, LANES};
 use cordee_protocol::db::{Family, Key, Kind};
-use siphasher::sip128::SipHasher13;
 use std::hash::{Hash, Hasher};
 
 /// A name. Those of [`Naming::Hashed`] are [`HASHED`] bytes and zeros behind them.
@@ -40,27 +39,25 @@ impl Name {
     }
 }
 
-/// A name that is a hash, in half the room: its first two words.
+/// A name that is a hash, without the zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Short([u64; 2]);
+pub(super) struct Short([u8; HASHED]);
 
 impl Short {
     pub(super) fn of(name: &Name) -> Self {
-        let [first, second, ..] = name.words();
-        Self([first, second])
+        let mut hash = [0; HASHED];
+        hash.copy_from_slice(&name.0[..HASHED]);
+        Self(hash)
     }
 
     pub(super) fn name(self) -> Name {
-        let hash = self.0.map(u64::to_be_bytes);
-        let mut name = [0; 32];
-        name[..HASHED].copy_from_slice(hash.as_flattened());
-        Name(name)
+        Name::of(self.0)
     }
 }
 
 impl Hash for Short {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0[0]);
+        state.write_u64(self.name().words()[0]);
     }
 }
 
@@ -90,16 +87,14 @@ pub(super) enum Naming {
     /// A key is its own name.
     Itself,
     /// By their hashes, with this seed.
-    Hashed(SipHasher13, [u64; 2]),
+    Hashed([u64; 2]),
 }
 
 impl Naming {
     pub(super) fn new(kind: Kind, seed: [u64; 2]) -> Self {
         match kind.family() {
             Family::AnyOrdered => Self::Itself,
-            Family::AnyUnordered | Family::Immutable | Family::Keyless => {
-                Self::Hashed(SipHasher13::new_with_keys(seed[0], seed[1]), seed)
-            }
+            Family::AnyUnordered | Family::Immutable | Family::Keyless => Self::Hashed(seed),
         }
     }
 
@@ -108,7 +103,7 @@ impl Naming {
     pub(super) fn name(&self, key: &Key) -> Name {
         match self {
             Self::Itself => Name(*key),
-            Self::Hashed(hasher, _) => Name::of(siphash::hash(hasher, key)),
+            Self::Hashed(seed) => Name::of(siphash::hash(*seed, key)),
         }
     }
 
@@ -116,7 +111,7 @@ impl Naming {
     pub(super) fn names(&self, keys: &[Key; LANES]) -> [Name; LANES] {
         match self {
             Self::Itself => keys.map(Name),
-            Self::Hashed(hasher, seed) => siphash::hashes(hasher, *seed, keys).map(Name::of),
+            Self::Hashed(seed) => siphash::hashes(*seed, keys).map(Name::of),
         }
     }
 }

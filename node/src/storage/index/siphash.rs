@@ -19,19 +19,19 @@ pub(super) type Hash = [u8; HASHED];
 
 /// The hash of one key.
 #[inline]
-pub(super) fn hash(hasher: &SipHasher13, key: &Key) -> Hash {
+pub(super) fn hash([first, second]: [u64; 2], key: &Key) -> Hash {
+    let hasher = SipHasher13::new_with_keys(first, second);
     hasher.hash(key).as_u128().to_be_bytes()
 }
 
-/// The hashes of keys, with the hasher's `seed`.
-pub(super) fn hashes(hasher: &SipHasher13, seed: [u64; 2], keys: &[Key; LANES]) -> [Hash; LANES] {
+/// The hashes of keys.
+pub(super) fn hashes(seed: [u64; 2], keys: &[Key; LANES]) -> [Hash; LANES] {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f") {
         // SAFETY: the processor has the instructions.
         return unsafe { wide::hashes(seed, keys) };
     }
-    let _ = seed;
-    keys.map(|key| hash(hasher, &key))
+    keys.map(|key| hash(seed, &key))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -120,10 +120,9 @@ mod tests {
         let mut random = ChaCha8Rng::seed_from_u64(9);
         for _ in 0..100 {
             let seed = [random.next_u64(), random.next_u64()];
-            let hasher = SipHasher13::new_with_keys(seed[0], seed[1]);
             let mut keys = [[0; 32]; LANES];
             random.fill_bytes(keys.as_flattened_mut());
-            assert_eq!(hashes(&hasher, seed, &keys), keys.map(|key| hash(&hasher, &key)));
+            assert_eq!(hashes(seed, &keys), keys.map(|key| hash(seed, &key)));
         }
     }
 }

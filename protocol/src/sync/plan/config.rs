@@ -8,8 +8,8 @@ use std::time::Duration;
 /// How a sync asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
-    /// Requests open at once, over all peers (E2, W16). 4 for each of 6 peers keep a loopback or a 50 ms link busy. A few
-    /// for one operation each come on top, see [`Self::most_requests`].
+    /// Requests open at once, over all peers, at most (E2, W16): whom they go to, and how many of them at a time, is the
+    /// resolver's affair. A few for one operation each come on top, see [`Self::most_requests`].
     pub max_outstanding_requests: NonZeroUsize,
     /// The most operations in one request (E2).
     pub fetch_batch_size: NonZeroU64,
