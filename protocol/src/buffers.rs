@@ -15,6 +15,9 @@ const LARGEST: usize = 2 << 20;
 /// Answers up to this size are not worth it: statuses, and the ends of ranges.
 const SMALLEST: usize = 64 << 10;
 
+/// The length of a buffer is a multiple of this: one that is short of a few bytes would be moved, and its pages cleared.
+const STEP: usize = 64 << 10;
+
 /// How much longer than its answer a used buffer may be.
 const LOOSEST: usize = 4;
 
@@ -79,8 +82,14 @@ impl Buffer {
     pub fn grow(&mut self, times: usize) -> bool {
         let incomplete = self.bytes.len() < self.length;
         if incomplete {
-            self.bytes
-                .resize(self.length.min(self.bytes.len().saturating_mul(times)), 0);
+            let room = self.bytes.len().saturating_mul(times);
+            let room = if room < self.length {
+                room
+            } else {
+                // Answers beside each other are about as long: the next one, a bit longer, fits as well.
+                self.length.next_multiple_of(STEP)
+            };
+            self.bytes.resize(room, 0);
         }
         incomplete
     }
