@@ -3,7 +3,7 @@
 //! # Why not the system's
 //! glibc's allocator spends a fifth of a sync's time in page faults; this one keeps large buffers.
 //!
-//! # Why not as it comes, and why `unsafe`
+//! # Why not as it comes
 //! It asks for huge pages. So whoever touches one byte of fresh memory waits until two megabytes are cleared, and has them
 //! counted as its own, although most of what a node allocates comes and goes in pieces of 16 KiB to 1 MiB. Measured,
 //! `cordee bench sync --ops 3000000 --peers 4`, files in memory, medians of 3 on two shared cores:
@@ -16,9 +16,7 @@
 //! | no huge pages, kept for 1 ms | 1.61 s | 1.83 s | 79 MiB | 43 MiB |
 //!
 //! The option of the allocator for this is read before `main`, from the environment. What it then does is one call of the system,
-//! which is as good a moment later: this makes it. It is foreign code, and the only such call of this program.
-
-#![allow(unsafe_code)]
+//! which is as good a moment later: this makes it. What goes from memory straight to a disk is the exception (`storage/pages.rs`).
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,10 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Get memory in small pages from here on, also in processes that this one starts. A system that cannot do so goes on as it is.
 pub(crate) fn without_huge_pages() {
     #[cfg(target_os = "linux")]
-    // SAFETY: with this first number the call takes one more and zeros, and sets a flag of this process. No memory is handed over.
-    unsafe {
-        let _ = libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
-    }
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 #[cfg(all(test, target_os = "linux"))]

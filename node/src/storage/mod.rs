@@ -125,8 +125,9 @@
 //! # Memory and files
 //! One buffer of about [`Options::buffer_bytes`] and one of a sixteenth of [`Options::tail_bytes`], at most 5 files open for
 //! writing and 128 for reading, and up to 32 MiB of buffers for operations that are read by many at once. During a sync 1 MiB
-//! more, for what is written past the system's cache (`file/direct.rs`). Reads take `&self`
-//! and a position, so any number of threads may read at once; what is still buffered is read from the buffer.
+//! more, for what is written past the system's cache (`file/direct.rs`), and as buffers are made of whole pages of 2 MiB then
+//! (`pages.rs`), up to 4 MiB. Reads take `&self` and a position, so any number of threads may read at once; what is still buffered is
+//! read from the buffer.
 
 mod aligned;
 pub mod check;
@@ -137,6 +138,7 @@ pub mod faulty;
 pub mod file;
 pub mod index;
 mod journal;
+mod pages;
 mod presync;
 mod record;
 mod replayer;

@@ -180,8 +180,7 @@ impl<F: Files> Segments<F> {
 
     /// Put entries at the end, piece by piece.
     pub(super) fn extend_with<const N: usize>(&mut self, entries: impl ExactSizeIterator<Item = [u8; N]>) {
-        self.buffer.reserve(entries.len() * N);
-        entries.for_each(|entry| self.buffer.extend_from_slice(&entry));
+        self.buffer.extend_with(entries);
     }
 
     /// Fill `out` with the entries from `from` on, all of which are held.
@@ -237,7 +236,11 @@ impl<F: Files> Segments<F> {
             self.written = self.written.max(self.flushed);
             rest = later;
         }
-        buffer.clear(self.place(self.flushed).1);
+        let (_, next, _) = self.place(self.flushed);
+        match past_cache {
+            true => buffer.clear_for_disk(next),
+            false => buffer.clear(next),
+        }
         self.buffer = buffer;
         Ok(())
     }
