@@ -165,6 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn a_buffer_that_grew_fits_the_next_answer_which_is_a_bit_longer() {
+        let buffers = Buffers::default();
+        let address = fill(&buffers, 1_000_000, 1).as_ptr();
+        let longer = fill(&buffers, 1_000_000 + STEP / 2, 2);
+        assert_eq!(longer.as_ptr(), address, "it was moved");
+        drop(longer);
+        assert_eq!(buffers.lock()[0].len() % STEP, 0);
+    }
+
+    #[test]
     fn what_is_kept_has_a_bound() {
         let buffers = Buffers::default();
         let lent: Vec<_> = (0..2 * KEPT).map(|_| fill(&buffers, 100_000, 1)).collect();

@@ -83,13 +83,11 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Start at the front of `bytes`.
-    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// How many bytes are not read yet.
-    #[inline]
     pub fn remaining(&self) -> usize {
         self.rest.len()
     }
@@ -98,7 +96,6 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Error::Short`] if fewer are left.
-    #[inline]
     pub fn take(&mut self, n: usize) -> Result<&'a [u8], Error> {
         let (taken, rest) = self.rest.split_at_checked(n).ok_or(Error::Short)?;
         self.rest = rest;
@@ -109,7 +106,6 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Error::Short`] at the end.
-    #[inline]
     pub fn byte(&mut self) -> Result<u8, Error> {
         self.take(1).map(|taken| taken[0])
     }
@@ -118,7 +114,6 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Error::Short`] if fewer are left.
-    #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or(Error::Short)?;
         self.rest = rest;
@@ -137,16 +132,8 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Error::Length`] above `max`, else as [`Self::varint`].
-    #[inline]
     pub fn length(&mut self, max: usize) -> Result<usize, Error> {
-        // Most lengths are of one byte: this is all that becomes part of the caller.
-        let got = match *self.rest {
-            [byte, ref rest @ ..] if byte < 0x80 => {
-                self.rest = rest;
-                byte.into()
-            }
-            _ => self.varint_of(32)?,
-        };
+        let got = self.varint_of(32)?;
         match usize::try_from(got) {
             Ok(length) if length <= max => Ok(length),
             _ => Err(Error::Length { got, max: max as u64 }),
@@ -157,7 +144,6 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Self::length`], and [`Error::Short`].
-    #[inline]
     pub fn bytes(&mut self, max: usize) -> Result<&'a [u8], Error> {
         let length = self.length(max)?;
         self.take(length)
@@ -179,7 +165,6 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Error::Trailing`] otherwise.
-    #[inline]
     pub fn finish(self) -> Result<(), Error> {
         match self.rest.len() {
             0 => Ok(()),

@@ -62,7 +62,6 @@ impl<'a> Operation<'a> {
     /// # Errors
     /// For another tag, a floor above 2^62, a length above [`MAX_VALUE`], too few or too many bytes, an option that is
     /// neither 0 nor 1, and padding or absent metadata that is not zero.
-    #[inline]
     pub fn read(kind: Kind, bytes: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(bytes);
         let operation = match (kind.family(), reader.byte()?) {
@@ -148,7 +147,6 @@ impl<'a> Operation<'a> {
     }
 }
 
-#[inline]
 fn read_value<'a>(kind: Kind, reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
     match kind.values() {
         Values::Variable => reader.bytes(MAX_VALUE),

@@ -71,7 +71,6 @@ impl Elements for Operations {
         self.ends.len()
     }
 
-    #[inline]
     fn get(&self, i: usize) -> &[u8] {
         let start = i.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start as usize..self.ends[i] as usize]

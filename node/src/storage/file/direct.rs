@@ -133,6 +133,12 @@ mod tests {
 
     #[test]
     fn what_lies_right_in_memory_is_written_from_where_it_is() {
+        for large in [false, true] {
+            lies_right(large);
+        }
+    }
+
+    fn lies_right(large: bool) {
         let folder = tempfile::tempdir().unwrap();
         let mut options = File::options();
         options.create(true).truncate(true).read(true).write(true);
@@ -142,13 +148,16 @@ mod tests {
             .into_iter()
             .enumerate()
         {
-            buffer.clear(model.len() as u64);
+            match large {
+                true => buffer.clear_for_disk(model.len() as u64),
+                false => buffer.clear(model.len() as u64),
+            }
             let bytes: Vec<u8> = (0..len).map(|i| (i * 7 + round) as u8 ^ (i >> 8) as u8).collect();
             buffer.extend_from_slice(&bytes);
             // Only the first time the room was not there.
             let head = model.len().next_multiple_of(PAGE) - model.len();
             let lies_right = buffer.as_slice()[head..].as_ptr().addr().is_multiple_of(PAGE);
-            assert!(lies_right || round == 0, "round {round}");
+            assert!(lies_right || round == 0, "round {round}, large pages: {large}");
             write(&file, buffer.as_slice(), model.len() as u64).unwrap();
             model.extend(bytes);
         }
