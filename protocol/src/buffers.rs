@@ -15,7 +15,8 @@ const LARGEST: usize = 2 << 20;
 /// Answers up to this size are not worth it: statuses, and the ends of ranges.
 const SMALLEST: usize = 64 << 10;
 
-/// The length of a buffer is a multiple of this: one that is short of a few bytes would be moved, and its pages cleared.
+/// A buffer that grows to an answer's length grows to the next multiple of this: one that is short of a few bytes for the next answer
+/// would be moved, and its pages cleared.
 const STEP: usize = 64 << 10;
 
 /// How much longer than its answer a used buffer may be.
@@ -89,6 +90,8 @@ impl Buffer {
                 // Answers beside each other are about as long: the next one, a bit longer, fits as well.
                 self.length.next_multiple_of(STEP)
             };
+            // No more than that: a vector that grows by itself doubles its room.
+            self.bytes.reserve_exact(room - self.bytes.len());
             self.bytes.resize(room, 0);
         }
         incomplete

@@ -16,7 +16,7 @@ pub struct PeerReport {
     pub trust: f64,
     /// Verified bytes per second, if measured.
     pub rate: Option<f64>,
-    /// Requests that it may have open.
+    /// Requests that it may have open by what came of them (P31); it is given fewer if these fill its line.
     pub window: usize,
     /// Requests that it has open.
     pub in_flight: usize,

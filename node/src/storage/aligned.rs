@@ -6,7 +6,8 @@ use super::pages::Pages;
 /// What the disk writes as a whole: a page, and a multiple of every block size in use.
 pub(super) const PAGE: usize = 4096;
 
-/// A buffer for one place in a file after the other. Memory: up to twice the most that was in it, and a page.
+/// A buffer for one place in a file after the other. Memory: up to twice the most that was in it, and a page; if it is
+/// cleared for the disk, in whole pages of 2 MiB.
 #[derive(Debug, Default)]
 pub(super) struct Aligned {
     memory: Pages,
@@ -19,18 +20,24 @@ impl Aligned {
     /// Empty it; what comes next will stand at `offset` of a file. It lies right as long as the room that it has now is enough, and
     /// otherwise from the next time on.
     pub(super) fn clear(&mut self, offset: u64) {
+        self.memory.give_back_large();
+        self.begin(offset);
+    }
+
+    /// As [`Self::clear`], for what goes straight to the disk: its memory is in large pages until it is cleared for something else, if
+    /// there is much of it.
+    pub(super) fn clear_for_disk(&mut self, offset: u64) {
+        self.memory.enlarge();
+        self.begin(offset);
+    }
+
+    fn begin(&mut self, offset: u64) {
         if self.memory.len() < PAGE {
             self.memory = Pages::small(PAGE);
         }
         let address = self.memory.as_ptr().addr();
         self.start = (offset as usize).wrapping_sub(address) % PAGE;
         self.end = self.start;
-    }
-
-    /// As [`Self::clear`], for what goes straight to the disk: its memory is in large pages from now on, if it is large.
-    pub(super) fn clear_for_disk(&mut self, offset: u64) {
-        self.memory.enlarge();
-        self.clear(offset);
     }
 
     /// Room for so many more.

@@ -126,7 +126,7 @@
 //! One buffer of about [`Options::buffer_bytes`] and one of a sixteenth of [`Options::tail_bytes`], at most 5 files open for
 //! writing and 128 for reading, and up to 32 MiB of buffers for operations that are read by many at once. During a sync 1 MiB
 //! more, for what is written past the system's cache (`file/direct.rs`), and as buffers are made of whole pages of 2 MiB then
-//! (`pages.rs`), up to 4 MiB. Reads take `&self` and a position, so any number of threads may read at once; what is still buffered is
+//! (`pages.rs`), up to 4 MiB until it is complete. Reads take `&self` and a position, so any number of threads may read at once; what is still buffered is
 //! read from the buffer.
 
 mod aligned;
@@ -235,7 +235,7 @@ pub struct Options {
     /// Files hold `2^segment_bits` bytes of operations, and offsets and nodes in proportion; from 8 to 40. Pruning
     /// frees whole files. Only for a folder that is made; one that is there keeps what it has.
     pub segment_bits: u32,
-    /// Appended bytes that are kept back and written at once. Memory: this and the largest single append.
+    /// Appended bytes that are kept back and written at once. Memory: up to twice this and the largest single append.
     pub buffer_bytes: usize,
     /// The tail takes so many bytes of the disk, and a sixteenth of them in memory: what a start after a crash reads and hashes
     /// again. 0: every commit goes through segments and record.

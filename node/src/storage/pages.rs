@@ -22,7 +22,7 @@ const LEAST: usize = 1 << 20;
 pub(super) enum Pages {
     /// As the allocator has it.
     Small(Vec<u8>),
-    /// Mapped, in whole large pages as far as the system had any.
+    /// Mapped, in large pages as far as the system had any and lets such a map begin where one does (Linux from 6.7 on).
     #[cfg(target_os = "linux")]
     Large(memmap2::MmapMut),
 }
@@ -47,6 +47,14 @@ impl Pages {
             && let Ok(large) = large(bytes.len().next_multiple_of(LARGE))
         {
             *self = Self::Large(large);
+        }
+    }
+
+    /// Nothing instead, if it is in large pages.
+    pub(super) fn give_back_large(&mut self) {
+        #[cfg(target_os = "linux")]
+        if matches!(self, Self::Large(_)) {
+            *self = Self::default();
         }
     }
 }
@@ -87,8 +95,8 @@ fn large(bytes: usize) -> std::io::Result<memmap2::MmapMut> {
     map.iter_mut()
         .step_by(super::aligned::PAGE)
         .for_each(|byte| *byte = 0);
-    if off {
-        disable_transparent_huge_pages(true)?;
+    if off && let Err(error) = disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "this process may be given large pages from now on");
     }
     Ok(map)
 }
@@ -96,12 +104,12 @@ fn large(bytes: usize) -> std::io::Result<memmap2::MmapMut> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use rustix::thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled};
 
     #[test]
-    fn large_memory_is_as_much_and_leaves_the_process_as_it_was() {
-        use rustix::thread::transparent_huge_pages_are_disabled;
-
-        let before = transparent_huge_pages_are_disabled().unwrap();
+    fn large_memory_is_as_much_and_leaves_the_process_without_large_pages() {
+        // As the binary does. Other tests of this process go on in small pages too.
+        disable_transparent_huge_pages(true).unwrap();
         for (bytes, enlarged) in [
             (0, 0),
             (LEAST - 1, LEAST - 1),
@@ -110,13 +118,17 @@ mod tests {
         ] {
             let mut pages = Pages::small(bytes);
             pages.enlarge();
-            assert_eq!(pages.len(), enlarged);
+            let is_large = matches!(pages, Pages::Large(_));
+            // A system without large pages leaves all as it is.
+            assert_eq!(pages.len(), if is_large { enlarged } else { bytes });
             pages.fill(7);
             let address = pages.as_ptr();
             pages.enlarge();
-            assert!(pages.is_empty() || pages.as_ptr() == address, "{bytes}: twice");
+            assert!(!is_large || pages.as_ptr() == address, "{bytes}: twice");
             assert!(pages.iter().all(|&byte| byte == 7));
+            pages.give_back_large();
+            assert_eq!(pages.len(), if is_large { 0 } else { bytes });
+            assert!(transparent_huge_pages_are_disabled().unwrap(), "{bytes}");
         }
-        assert_eq!(transparent_huge_pages_are_disabled().unwrap(), before);
     }
 }

@@ -24,6 +24,9 @@
 //! it is given up if the log is opened or rewound inside of it, or where the later nodes are not built on the earlier ones (a sync
 //! that went over to another history: the root finds that at its end, and it is cut). Such a tree has zeros until it is served.
 //!
+//! A sum guards against a disk and not against a forger, as the checksum of the rest does. Of what a disk changes by chance it misses one
+//! in 2^64.
+//!
 //! A bit that flips in memory between the proof and the append is vouched for. Askers find it, and so does `cordee db check`.
 //!
 //! # Arithmetic
@@ -77,6 +80,7 @@ impl Default for Sum {
 impl Sum {
     /// The operations at these indices follow. With those before, at most as many as a tree has.
     pub(super) fn add(&mut self, operations: &Operations, part: Range<usize>) {
+        debug_assert!(self.filled + part.len() <= MOST, "more than a tree has");
         let ends = operations.ends();
         let from = part.start.checked_sub(1).map_or(0, |before| ends[before]);
         let mut end = from;

@@ -9,8 +9,10 @@
 //! reply; an order that fails ends the thread, and whatever is asked next gets its error.
 //!
 //! # What a kill loses
-//! At most [`SAVE_BYTES`] or [`SAVE_EVERY`] of proven work, whichever comes first, and what is in the queue (W25). Early on
-//! less: the first commit comes after `SAVE_FIRST` bytes, each later one after twice as many.
+//! At most [`SAVE_BYTES`] or [`SAVE_EVERY`] of proven work, whichever comes first, and what has not come here yet: what is in the queue,
+//! and what the engine has proven and cannot append yet (`sync.max_buffer_bytes`) (W25). Of operations that is 20 + 8 + 32 MiB and a
+//! batch, if batches are of 1 MiB; some more while operations are so large that a batch of one or a few has up to 4 MiB. Early on less:
+//! the first commit comes after `SAVE_FIRST` bytes, each later one after twice as many.
 
 use super::presync::Presync;
 use super::replayer::Replayer;
@@ -26,20 +28,20 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-/// Orders that may wait. A batch has up to 1 MiB of operations and half of that in nodes, so 8 are 12 MiB.
+/// Orders that may wait. A batch is asked for so that it has 1 MiB of operations, and has half of that in nodes: 8 are 12 MiB. The wire
+/// allows 4 MiB, which operations may have that are far larger than those before.
 const QUEUE: usize = 8;
 
-/// Progress is made durable when so many bytes of operations have been appended since the last time. With what waits in the queue (8 MiB
-/// of operations) and before it (`sync.max_buffer_bytes`, 32 MiB) a kill loses no more than 64 MiB. Less would mean more syncs, each of
+/// Progress is made durable when so many bytes of operations have been appended since the last time. Less would mean more syncs, each of
 /// which takes the disk a millisecond from the log.
-pub const SAVE_BYTES: usize = 24 << 20;
+pub const SAVE_BYTES: usize = 20 << 20;
 
 /// The first time it is after so many bytes, then after twice as many as before: so that a kill at any moment loses no more
 /// than about half.
 const SAVE_FIRST: usize = 1 << 20;
 
 /// The files are synced ahead when so many bytes of operations have been appended since the last time.
-const SYNC_BYTES: usize = 12 << 20;
+const SYNC_BYTES: usize = 10 << 20;
 
 /// Progress is made durable this long after the last time, if there is any.
 pub const SAVE_EVERY: Duration = Duration::from_secs(2);

@@ -189,7 +189,9 @@ impl Peer {
         };
         let request = self.bytes_in_flight as f64 / self.in_flight.max(1) as f64;
         let under_way = rate * self.trip.as_secs_f64() * config.answer_trips;
-        (config.ready as usize).saturating_add((under_way / request.max(1.0)) as usize)
+        (config.ready as usize)
+            .saturating_add((under_way / request.max(1.0)) as usize)
+            .max(1)
     }
 
     /// Whether it is given small requests, having let others pass their deadline (P30).
@@ -295,7 +297,7 @@ pub struct View<P> {
     pub trust: f64,
     /// Verified bytes per second, if measured.
     pub rate: Option<f64>,
-    /// Requests that it may have open.
+    /// Requests that it may have open by what came of them (P31); it is given fewer if these fill its line.
     pub window: usize,
     /// Requests that it has open.
     pub in_flight: usize,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::hash::BuildHasherDefault;
 use std::ops::Bound;
 
-/// The newest change of each name, in memory: about 40 bytes each, 60 in order.
+/// The newest change of each name, in memory: 29 to 57 bytes each, 40 on average; 60 in order.
 #[derive(Debug)]
 pub(super) enum Overlay {
     /// No order, and names that are hashes. Locations are numbers as in an [`Entry`], so a change takes 24 bytes and not 48: what
