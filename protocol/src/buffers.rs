@@ -15,7 +15,7 @@ const LARGEST: usize = 2 << 20;
 /// Answers up to this size are not worth it: statuses, and the ends of ranges.
 const SMALLEST: usize = 64 << 10;
 
-/// A buffer that grows to an answer's length grows to the next multiple of this: one that is short of a few bytes for the next answer
+/// A buffer that grows to an answer's length grows to the next multiple of this, if it may: one that is short of a few bytes for the next answer
 /// would be moved, and its pages cleared.
 const STEP: usize = 64 << 10;
 
@@ -83,13 +83,9 @@ impl Buffer {
     pub fn grow(&mut self, times: usize) -> bool {
         let incomplete = self.bytes.len() < self.length;
         if incomplete {
-            let room = self.bytes.len().saturating_mul(times);
-            let room = if room < self.length {
-                room
-            } else {
-                // Answers beside each other are about as long: the next one, a bit longer, fits as well.
-                self.length.next_multiple_of(STEP)
-            };
+            // Answers beside each other are about as long: the next one, a bit longer, fits as well.
+            let room = self.length.next_multiple_of(STEP);
+            let room = room.min(self.bytes.len().saturating_mul(times));
             // No more than that: a vector that grows by itself doubles its room.
             self.bytes.reserve_exact(room - self.bytes.len());
             self.bytes.resize(room, 0);

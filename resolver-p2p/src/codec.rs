@@ -6,7 +6,7 @@
 //! # Always
 //! 1. A length meets its limit before anything is allocated.
 //! 2. What is allocated for a length that is only claimed is at most [`FIRST`], or a buffer that was there already; after
-//!    that at most eight times the bytes that have come and 64 KiB.
+//!    that at most eight times the bytes that have come.
 //! 3. Operations go from the [`Frame`] to the substream without being joined with anything.
 
 use bytes::Bytes;

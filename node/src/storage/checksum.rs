@@ -42,14 +42,10 @@ fn step(lane: u64, word: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn bytes(len: usize) -> Vec<u8> {
-        (0..len).map(|i| (i * 7) as u8).collect()
-    }
-
     #[test]
     fn the_checksum_sees_every_flipped_bit_and_every_other_place() {
         for len in [0, 1, 8, 31, 33, 4096 - CHECKSUM] {
-            let mut bytes = bytes(len);
+            let mut bytes: Vec<_> = (0..len).map(|i| (i * 7) as u8).collect();
             let sum = checksum(5, &bytes);
             assert_ne!(sum, checksum(6, &bytes));
             for bit in 0..8 * len {

@@ -126,8 +126,8 @@
 //! One buffer of about [`Options::buffer_bytes`] and one of a sixteenth of [`Options::tail_bytes`], at most 5 files open for
 //! writing and 128 for reading, and up to 32 MiB of buffers for operations that are read by many at once. During a sync 1 MiB
 //! more, for what is written past the system's cache (`file/direct.rs`), and as buffers are made of whole pages of 2 MiB then
-//! (`pages.rs`), up to 4 MiB until it is complete. Reads take `&self` and a position, so any number of threads may read at once; what is still buffered is
-//! read from the buffer.
+//! (`pages.rs`), up to 4 MiB until it is complete. Reads take `&self` and a position, so any number of threads may read at once;
+//! what is still buffered is read from the buffer.
 
 mod aligned;
 pub mod check;

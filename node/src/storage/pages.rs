@@ -15,6 +15,7 @@ use std::ops::{Deref, DerefMut};
 const LARGE: usize = 2 << 20;
 
 /// Less than this is left where it is.
+#[cfg(target_os = "linux")]
 const LEAST: usize = 1 << 20;
 
 /// Some bytes of memory, all of them written once.

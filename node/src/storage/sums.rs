@@ -70,7 +70,7 @@ impl fmt::Debug for Sum {
 impl Default for Sum {
     fn default() -> Self {
         Self {
-            bytes: XxHash3_64::with_seed(0),
+            bytes: XxHash3_64::new(),
             lengths: [[0; 4]; MOST],
             filled: 0,
         }
@@ -94,13 +94,14 @@ impl Sum {
 
     /// The entry that says that they lead to `digest`.
     pub(super) fn entry(&self, digest: &Digest) -> [u8; ENTRY] {
-        let mut content = XxHash3_64::with_seed(0);
-        content.write(&digest.0);
-        content.write(&self.bytes.finish().to_le_bytes());
-        content.write(self.lengths[..self.filled].as_flattened());
+        let mut content = [0; ENTRY + 4 * MOST];
+        content[..Digest::LEN].copy_from_slice(&digest.0);
+        content[Digest::LEN..ENTRY].copy_from_slice(&self.bytes.finish().to_le_bytes());
+        content[ENTRY..].copy_from_slice(self.lengths.as_flattened());
+        let sum = XxHash3_64::oneshot(&content[..ENTRY + 4 * self.filled]);
         let mut entry = [0; ENTRY];
         entry[..Digest::LEN].copy_from_slice(&digest.0);
-        entry[Digest::LEN..].copy_from_slice(&content.finish().to_le_bytes());
+        entry[Digest::LEN..].copy_from_slice(&sum.to_le_bytes());
         entry
     }
 

@@ -77,7 +77,8 @@ fn past_cache(file: &File) -> Option<File> {
 
     let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mut options = File::options();
-    options.write(true).custom_flags(libc::O_DIRECT).open(itself).ok()
+    let direct = rustix::fs::OFlags::DIRECT.bits() as i32;
+    options.write(true).custom_flags(direct).open(itself).ok()
 }
 
 #[cfg(not(target_os = "linux"))]

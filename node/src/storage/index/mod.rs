@@ -26,7 +26,8 @@
 //!
 //! # Bounds
 //! * A start replays at most about [`Options::wait_operations`] operations.
-//! * Overlay and frozen overlay: 29 to 57 bytes a change, 40 on average, 60 for ordered kinds, of at most twice [`Options::wait_operations`] changes.
+//! * Overlay and frozen overlay: 29 to 57 bytes a change, 40 on average, 60 for ordered kinds, of at most twice
+//!   [`Options::wait_operations`] changes.
 //! * A replay: [`Options::run_entries`] changes of 32 bytes, 48 for ordered kinds; at its end, by default, 10 MiB (14) for each of two
 //!   threads that sort, or 25, most of them for merging, where a part is too long to be sorted at once: one key was changed very
 //!   often, later keys of an ordered kind look otherwise than the first, or there are more than 60,000,000.
